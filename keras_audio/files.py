@@ -1,0 +1,77 @@
+"""Writing files so that a kill at any moment leaves the old file or the new, never half of one."""
+
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    r"""Give a temporary path beside `path`; when the block ends well, it takes the place of `path`.
+
+    The temporary keeps the suffix of `path`, because Keras and NumPy choose a format by it. What
+    is written may be a file or a folder. If the block raises, `path` is left as it was.
+
+    Args:
+        path: The file or folder to write. Its parent folder is made if needed.
+
+    Example:
+        >>> import tempfile
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> with replacing(folder / "labels.txt") as temporary:
+        ...     _ = temporary.write_text("dog\n")
+        >>> (folder / "labels.txt").read_text(), len(list(folder.iterdir()))
+        ('dog\n', 1)
+    """
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    previous = path.with_name(f".{path.stem}.{os.getpid()}.previous{path.suffix}")
+    _remove(temporary)
+    try:
+        yield temporary
+        if temporary.is_dir():
+            # A folder cannot be renamed over another: the old one steps aside first.
+            if path.exists():
+                os.replace(path, previous)
+        else:
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        _remove(temporary)
+        _remove(previous)
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Write `text` as UTF-8 to `path`, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | os.PathLike, value: Any) -> None:
+    """Write `value` as indented JSON to `path`, whole or not at all."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: str | os.PathLike) -> Any:
+    """Read JSON from `path`.
+
+    Raises:
+        ValueError: If the file is missing or is not JSON; the message names it.
+    """
+    try:
+        return json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"Expected a JSON file. Received: path={path} ({error})") from error
+
+
+def _remove(path: pathlib.Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

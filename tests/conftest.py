@@ -1,0 +1,25 @@
+"""Fixtures that every room's tests share."""
+
+import os
+import pathlib
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import pytest
+
+REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared() -> pathlib.Path:
+    """The folder of papers, reference networks and real sounds, beside the checkout."""
+    folder = pathlib.Path(os.environ.get("KERAS_AUDIO_SHARED", REPOSITORY.parent / "shared"))
+    if not folder.is_dir():
+        pytest.skip(f"needs the reference data: set KERAS_AUDIO_SHARED (no folder {folder})")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def esc10_files(shared) -> list[pathlib.Path]:
+    """The 400 real clips of ESC-10."""
+    return sorted((shared / "data" / "esc10").glob("*/*.ogg"))
