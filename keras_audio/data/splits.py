@@ -1,0 +1,59 @@
+"""Training and validation clips by official folds, and the check that they share no recording."""
+
+import dataclasses
+
+from keras_audio.data.records import Clip, Records
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Which folds train and which are held out, with their clips.
+
+    Args:
+        train_folds: The folds that train.
+        validation_folds: The folds held out.
+        train: The clips that train, in the order of the records.
+        validation: The clips held out, in the order of the records.
+    """
+
+    train_folds: list[int]
+    validation_folds: list[int]
+    train: list[Clip]
+    validation: list[Clip]
+
+    def to_dict(self) -> dict[str, dict[str, str]]:
+        """Clip ids and digests of their samples, as `split.json` stores them."""
+        return {
+            "train": {clip.clip_id: clip.hash for clip in self.train},
+            "validation": {clip.clip_id: clip.hash for clip in self.validation},
+        }
+
+
+def make_split(records: Records, fold: int) -> Split:
+    """Hold one official fold out and train on all others.
+
+    Raises:
+        ValueError: If the fold does not exist, nothing is left to train on, or a recording has
+            clips on both sides.
+    """
+    records.check_folds([fold])
+    train_folds = [other for other in records.folds if other != fold]
+    if not train_folds:
+        raise ValueError(
+            f"Expected at least two folds, one to hold out and one to train on. "
+            f"Received: {records.name} with fold {fold} alone"
+        )
+    split = Split(train_folds, [fold], records.clips(train_folds), records.clips([fold]))
+    check_leakage(records.name, split.train, split.validation)
+    return split
+
+
+def check_leakage(name: str, train: list[Clip], validation: list[Clip]) -> None:
+    """Raise ValueError if clips of one recording are on both sides of a split."""
+    shared = sorted({clip.source for clip in train} & {clip.source for clip in validation})
+    if shared:
+        more = f" and {len(shared) - 3} more" if len(shared) > 3 else ""
+        raise ValueError(
+            f"Expected the training and validation clips of {name} to share no source recording. "
+            f"Received: {', '.join(shared[:3])}{more} on both sides"
+        )

@@ -1,0 +1,21 @@
+"""How each paper trains: frozen dataclasses, one file a paper."""
+
+from keras_audio.recipes.recipe import (
+    Recipe,
+    list_recipes,
+    recipe_class,
+    recipe_differences,
+    recipe_from_dict,
+    with_settings,
+)
+from keras_audio.recipes.residual_blocks import ResidualBlocks
+
+__all__ = [
+    "Recipe",
+    "ResidualBlocks",
+    "list_recipes",
+    "recipe_class",
+    "recipe_differences",
+    "recipe_from_dict",
+    "with_settings",
+]

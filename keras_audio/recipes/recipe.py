@@ -1,0 +1,255 @@
+"""What every recipe is: a frozen dataclass that checks its fields and round-trips through JSON.
+
+Nothing here imports Keras, so that the command line can name the recipes and their fields at once.
+"""
+
+import abc
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Iterable
+from typing import Any, ClassVar, Literal
+
+_RECIPES: dict[str, type["Recipe"]] = {}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe(abc.ABC):
+    """The fields and the questions that training asks of any paper's recipe.
+
+    A subclass adds the decisions of its paper as fields, with the paper's values as defaults, and
+    answers the methods below. Building anything (a model, an optimizer) happens in those methods,
+    so a recipe itself is a small value: compare it, vary it with `dataclasses.replace`, store it.
+
+    Args:
+        dataset: Name of a prepared data set, as `keras-audio prepare` wrote it.
+        fold: The official fold that is held out; all others train.
+        seed: Draws the weights, the order of the clips and every augmentation.
+        sample_rate: Samples per second of the prepared records, in Hz.
+        channels: Audio channels of the prepared records.
+        batch_size: Clips a step, over all devices together.
+        epochs: Passes over the training clips, at most.
+    """
+
+    name: ClassVar[str]
+    paper: ClassVar[str]
+    section: ClassVar[str]
+    monitor: ClassVar[str] = "val_accuracy"
+
+    dataset: str
+    fold: int
+    seed: int = 0
+    sample_rate: int
+    channels: int = 1
+    batch_size: int
+    epochs: int
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        _RECIPES[cls.name] = cls
+
+    def __post_init__(self) -> None:
+        for field, hint in self.field_types().items():
+            value = getattr(self, field)
+            if isinstance(value, int) and not isinstance(value, bool) and _allows(hint, float):
+                object.__setattr__(self, field, value := float(value))
+            if not _is_instance(value, hint):
+                raise ValueError(
+                    f"Expected {field} to be {describe_type(hint)}. Received: {field}={value!r}"
+                )
+        for field in ("fold", "sample_rate", "channels", "batch_size", "epochs"):
+            self._require(field, getattr(self, field) >= 1, "at least 1")
+        self._require("seed", self.seed >= 0, "0 or greater")
+
+    def _require(self, field: str, holds: bool, expected: str) -> None:
+        if not holds:
+            raise ValueError(
+                f"Expected {field} to be {expected}. Received: {field}={getattr(self, field)!r}"
+            )
+
+    @classmethod
+    def field_types(cls) -> dict[str, Any]:
+        """The type of each field, by name, in the order of declaration."""
+        hints = typing.get_type_hints(cls)
+        return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The recipe as JSON can hold it; `recipe_from_dict` is the way back."""
+        return {"recipe": self.name, **dataclasses.asdict(self)}
+
+    # What training asks of a recipe. ----------------------------------------------------------
+
+    @property
+    @abc.abstractmethod
+    def clip_boundary(self) -> str:
+        """Name of the last layer of the full model that runs clip by clip, inside tf.data."""
+
+    @property
+    def statistics_layer(self) -> str | None:
+        """Name of the layer whose outputs are standardised per frequency, if any."""
+        return None
+
+    @abc.abstractmethod
+    def build_model(self, num_classes: int, statistics: dict[str, list[float]] | None = None):
+        """The full functional model, from waveform to predictions."""
+
+    @abc.abstractmethod
+    def build_optimizer(self):
+        """A fresh optimizer."""
+
+    def build_callbacks(self) -> list:
+        """Fresh Keras callbacks that steer the training, in the order in which they run."""
+        return []
+
+
+def list_recipes() -> list[str]:
+    """The names of all recipes."""
+    return sorted(_RECIPES)
+
+
+def recipe_class(name: str) -> type[Recipe]:
+    """The recipe registered as `name`.
+
+    Raises:
+        ValueError: If there is none; the message lists the near names.
+
+    Example:
+        >>> recipe_class("residual_blocks").__name__
+        'ResidualBlocks'
+    """
+    if name not in _RECIPES:
+        near = difflib.get_close_matches(name, _RECIPES, cutoff=0.3) or list_recipes()
+        raise ValueError(f"Expected a recipe, such as {', '.join(near)}. Received: recipe={name!r}")
+    return _RECIPES[name]
+
+
+def recipe_from_dict(values: dict[str, Any]) -> Recipe:
+    """The recipe that `Recipe.to_dict` described.
+
+    Raises:
+        ValueError: If a field is unknown or has a wrong value.
+
+    Example:
+        >>> recipe = recipe_class("residual_blocks")(block="rb4", seed=3)
+        >>> recipe_from_dict(recipe.to_dict()) == recipe
+        True
+    """
+    values = dict(values)
+    cls = recipe_class(values.pop("recipe", ""))
+    _check_fields(cls, values)
+    return cls(**values)
+
+
+def with_settings(recipe: Recipe, settings: Iterable[str]) -> Recipe:
+    """A copy of `recipe` with `field=value` texts applied, each read by the field's type.
+
+    Raises:
+        ValueError: If a text is not `field=value`, or the field or the value does not fit.
+
+    Example:
+        >>> recipe = recipe_class("residual_blocks")()
+        >>> with_settings(recipe, ["block=rb4", "epochs=3"]).epochs
+        3
+    """
+    changes = {}
+    hints = recipe.field_types()
+    for setting in settings:
+        field, equals, text = setting.partition("=")
+        if not equals:
+            raise ValueError(f"Expected a setting as field=value. Received: {setting!r}")
+        _check_fields(type(recipe), [field])
+        changes[field] = parse_value(field, text, hints[field])
+    return dataclasses.replace(recipe, **changes)
+
+
+def recipe_differences(stored: Recipe, asked: Recipe) -> list[str]:
+    """What differs between two recipes, a text a field; empty if they are equal.
+
+    Example:
+        >>> recipe = recipe_class("residual_blocks")()
+        >>> recipe_differences(recipe, dataclasses.replace(recipe, seed=1))
+        ['seed: 0 there, 1 asked for']
+    """
+    first, second = stored.to_dict(), asked.to_dict()
+    return [
+        f"{field}: {first.get(field)!r} there, {second.get(field)!r} asked for"
+        for field in dict.fromkeys([*first, *second])
+        if first.get(field) != second.get(field)
+    ]
+
+
+def parse_value(field: str, text: str, hint: Any) -> Any:
+    """Read `text` as a value of the type `hint`.
+
+    Raises:
+        ValueError: If the text is no such value.
+
+    Example:
+        >>> parse_value("patience", "none", int | None), parse_value("duration", "2.5", float)
+        (None, 2.5)
+    """
+    for choice in _choices(hint):
+        if choice is type(None) and text.lower() == "none":
+            return None
+        if choice is bool and text.lower() in ("true", "false"):
+            return text.lower() == "true"
+        if choice is str or (typing.get_origin(choice) is Literal and text in _literals(choice)):
+            return text
+        if choice in (int, float):
+            try:
+                return choice(text)
+            except ValueError:
+                continue
+    raise ValueError(f"Expected {field} to be {describe_type(hint)}. Received: {field}={text!r}")
+
+
+def describe_type(hint: Any) -> str:
+    """A type as a user reads it.
+
+    Example:
+        >>> describe_type(int | None), describe_type(Literal["a", "b"])
+        ('a whole number or none', 'one of a, b')
+    """
+    names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+    return " or ".join(
+        "none"
+        if choice is type(None)
+        else f"one of {', '.join(map(str, _literals(choice)))}"
+        if typing.get_origin(choice) is Literal
+        else names[choice]
+        for choice in _choices(hint)
+    )
+
+
+def _check_fields(cls: type[Recipe], names: Iterable[str]) -> None:
+    known = cls.field_types()
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, cutoff=0.4) or list(known)
+            raise ValueError(
+                f"Expected a field of the recipe {cls.name}, such as {', '.join(near)}. "
+                f"Received: {name!r}"
+            )
+
+
+def _choices(hint: Any) -> tuple:
+    return typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+
+
+def _literals(hint: Any) -> tuple:
+    return typing.get_args(hint)
+
+
+def _allows(hint: Any, kind: type) -> bool:
+    return kind in _choices(hint)
+
+
+def _is_instance(value: Any, hint: Any) -> bool:
+    for choice in _choices(hint):
+        if typing.get_origin(choice) is Literal:
+            if value in _literals(choice):
+                return True
+        elif isinstance(value, choice) and (choice is bool or not isinstance(value, bool)):
+            return True
+    return False

@@ -1,0 +1,96 @@
+"""The folder of one training: everything that loading, serving and resuming need."""
+
+import csv
+import functools
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from keras_audio.files import read_json, replacing
+from keras_audio.recipes import Recipe, recipe_from_dict
+
+
+class RunFolder:
+    """The files of one run, read when asked for.
+
+    Args:
+        path: The folder, such as `runs/residual_blocks/esc10-fold1-seed0`.
+
+    Raises:
+        ValueError: If `path` is not the folder of a run.
+    """
+
+    def __init__(self, path: str | os.PathLike) -> None:
+        self.path = pathlib.Path(path)
+        if not (self.path / "recipe.json").is_file():
+            raise ValueError(f"Expected the folder of a run, with recipe.json. Received: {path}")
+
+    @functools.cached_property
+    def recipe(self) -> Recipe:
+        """What was, or is being, trained."""
+        return recipe_from_dict(read_json(self.path / "recipe.json"))
+
+    @functools.cached_property
+    def labels(self) -> list[str]:
+        """The class names, in the order of the outputs."""
+        return (self.path / "labels.txt").read_text(encoding="utf-8").splitlines()
+
+    @property
+    def sample_rate(self) -> int:
+        """Samples per second that the model expects, in Hz."""
+        return self.recipe.sample_rate
+
+    @property
+    def channels(self) -> int:
+        """Audio channels that the model expects."""
+        return self.recipe.channels
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """Versions, devices and commit under which the run began."""
+        return read_json(self.path / "environment.json")
+
+    @property
+    def split(self) -> dict[str, dict[str, str]]:
+        """Digest of the samples by clip id, for `train` and `validation`."""
+        return read_json(self.path / "split.json")
+
+    @property
+    def finished(self) -> dict[str, Any] | None:
+        """How the training ended (epochs, best epoch, seconds), or None if it has not."""
+        path = self.path / "done.json"
+        return read_json(path) if path.is_file() else None
+
+    def model(self):
+        """The full Keras model with the best weights so far, from waveform to predictions.
+
+        Raises:
+            ValueError: If no epoch has ended yet, or the file cannot be read.
+        """
+        import keras
+
+        import keras_audio.layers  # noqa: F401 - makes our layers known to Keras
+
+        path = self.path / "model.keras"
+        if not path.is_file():
+            raise ValueError(f"Expected a run that trained for an epoch at least. Received: {path}")
+        return keras.models.load_model(path, compile=False)
+
+    def history(self) -> dict[str, np.ndarray]:
+        """The columns of history.csv, float64 (epochs,); empty before the first epoch ended."""
+        path = self.path / "history.csv"
+        if not path.is_file():
+            return {}
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        return {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
+
+    def write_history(self, rows: list[dict[str, float]]) -> None:
+        """Write history.csv, a row an epoch."""
+        with replacing(self.path / "history.csv") as temporary:
+            with open(temporary, "w", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, rows[0])
+                writer.writeheader()
+                writer.writerows(rows)
