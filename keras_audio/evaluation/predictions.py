@@ -1,0 +1,121 @@
+"""predictions.csv of a run folder: a row a held-out clip, with the probability of every class."""
+
+import csv
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_audio.files import replacing
+
+_COLUMNS = ("clip_id", "fold", "source", "target", "predicted", "probability")
+
+
+def prediction_rows(
+    clips: Sequence[dict[str, Any]],
+    targets: Sequence[int] | np.ndarray,
+    probabilities: np.ndarray,
+    labels: Sequence[str],
+) -> list[dict[str, Any]]:
+    """Rows of predictions.csv.
+
+    Args:
+        clips: One dictionary a clip with `clip_id`, `fold` and `source` (the source recording).
+        targets: True class indices (clips,).
+        probabilities: (clips, classes).
+        labels: The class names, in the order of the columns.
+
+    Returns:
+        One dictionary a clip: `clip_id`, `fold`, `source`, `target` and `predicted` (class
+        names), `probability` (of the predicted class), then `p_<label>` for every class.
+
+    Raises:
+        ValueError: If the lengths do not agree.
+
+    Example:
+        >>> clips = [{"clip_id": "1-30226-A", "fold": 1, "source": "30226"}]
+        >>> prediction_rows(clips, [0], [[0.25, 0.75]], ["dog", "rain"])[0]["predicted"]
+        'rain'
+    """
+    probabilities = np.asarray(probabilities)
+    if len(targets) != len(clips) or probabilities.shape != (len(clips), len(labels)):
+        raise ValueError(
+            "Expected one target and one row of probabilities a clip, one column a class. "
+            f"Received: {len(clips)} clips, {len(labels)} labels, {len(targets)} targets, "
+            f"probabilities of shape {probabilities.shape}"
+        )
+    rows = []
+    for clip, target, scores in zip(clips, targets, probabilities, strict=True):
+        best = int(scores.argmax())
+        row = {
+            "clip_id": str(clip["clip_id"]),
+            "fold": int(clip["fold"]),
+            "source": str(clip["source"]),
+            "target": labels[int(target)],
+            "predicted": labels[best],
+            "probability": scores[best],
+        }
+        row.update((f"p_{label}", score) for label, score in zip(labels, scores, strict=True))
+        rows.append(row)
+    return rows
+
+
+def write_predictions(
+    path: str | os.PathLike, rows: Sequence[dict[str, Any]], labels: Sequence[str]
+) -> None:
+    """Write the rows of `prediction_rows`, whole or not at all.
+
+    Probabilities are written with the fewest digits that give the same number again.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "predictions.csv"
+        >>> clips = [{"clip_id": "1-30226-A", "fold": 1, "source": "30226"}]
+        >>> rows = prediction_rows(clips, [0], np.float32([[0.3, 0.7]]), ["dog", "rain"])
+        >>> write_predictions(path, rows, ["dog", "rain"])
+        >>> print(path.read_text(), end="")
+        clip_id,fold,source,target,predicted,probability,p_dog,p_rain
+        1-30226-A,1,30226,dog,rain,0.7,0.3,0.7
+    """
+    columns = [*_COLUMNS, *(f"p_{label}" for label in labels)]
+    with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def read_predictions(path: str | os.PathLike) -> tuple[list[dict[str, Any]], list[str]]:
+    """Read predictions.csv.
+
+    Returns:
+        The rows as `prediction_rows` makes them, and the class names.
+
+    Raises:
+        ValueError: If the file is missing, is not such a table, or holds a number that is none.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file, strict=True)
+            columns = reader.fieldnames or []
+            rows = list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"Expected a table of predictions. Received: path={path} ({error})") from (
+            error
+        )
+    scores = list(columns[len(_COLUMNS) :])
+    if tuple(columns[: len(_COLUMNS)]) != _COLUMNS or any(s[:2] != "p_" for s in scores):
+        raise ValueError(
+            f"Expected the columns {','.join(_COLUMNS)},p_<label>,... in {path}. "
+            f"Received: columns={','.join(columns)}"
+        )
+    for number, row in enumerate(rows, start=2):
+        try:
+            row["fold"] = int(row["fold"])
+            for name in ("probability", *scores):
+                row[name] = float(row[name])
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"Expected numbers in {path}, line {number}. Received: {error}"
+            ) from error
+    return rows, [name[2:] for name in scores]

@@ -1,0 +1,39 @@
+"""The numbers that the papers and their original code report, as data.
+
+One CSV a paper. `row` and `column` are spelled as the fields of that paper's recipe, `metric` names
+what `value` measures, and `source` says who reports it: the paper or the original code.
+"""
+
+import csv
+import importlib.resources
+
+
+def published_results(paper: str) -> list[dict[str, str | float]]:
+    """The published numbers of one paper.
+
+    Args:
+        paper: `"naranjo_2019"`: Table II of Naranjo-Alcazar et al., residual blocks RB1-RB6
+            (`row` is `rb1`..`rb6`) by input (`column` is `none`, `max_abs`, `standard` or
+            `log_mel`), and the plain networks of the 2017 Keras code it builds on (`row` is
+            `m3`..`m34`, `metric` is `best_validation_accuracy`).
+
+    Returns:
+        One dictionary a number: `paper`, `table`, `row`, `column`, `metric`, `value` (a float; an
+        accuracy of 75.15 % is 0.7515), `dataset`, `protocol`, `source`.
+
+    Raises:
+        ValueError: If there is no such paper.
+
+    Example:
+        >>> best = max(
+        ...     (row for row in published_results("naranjo_2019")
+        ...      if row["metric"] == "validation_accuracy"), key=lambda row: row["value"])
+        >>> best["row"], best["column"], best["value"]
+        ('rb4', 'standard', 0.7515)
+    """
+    folder = importlib.resources.files(__name__)
+    known = sorted(file.name[:-4] for file in folder.iterdir() if file.name.endswith(".csv"))
+    if paper not in known:
+        raise ValueError(f"Expected one of {', '.join(known)}. Received: paper={paper}")
+    text = (folder / f"{paper}.csv").read_text(encoding="utf-8")
+    return [{**row, "value": float(row["value"])} for row in csv.DictReader(text.splitlines())]
