@@ -14,8 +14,8 @@ def published_results(paper: str) -> list[dict[str, str | float]]:
     Args:
         paper: `"naranjo_2019"`: Table II of Naranjo-Alcazar et al., residual blocks RB1-RB6
             (`row` is `rb1`..`rb6`) by input (`column` is `none`, `max_abs`, `standard` or
-            `log_mel`), and the plain networks of the 2017 Keras code it builds on (`row` is
-            `m3`..`m34`, `metric` is `best_validation_accuracy`).
+            `log_mel`), and the best epochs of the 2017 Keras code it builds on (`row` is `m3`,
+            `m5`, `m11`, `m18`, or `rb6`, which is that code's M34).
 
     Returns:
         One dictionary a number: `paper`, `table`, `row`, `column`, `metric`, `value` (a float; an
@@ -25,9 +25,9 @@ def published_results(paper: str) -> list[dict[str, str | float]]:
         ValueError: If there is no such paper.
 
     Example:
-        >>> best = max(
-        ...     (row for row in published_results("naranjo_2019")
-        ...      if row["metric"] == "validation_accuracy"), key=lambda row: row["value"])
+        >>> table = [row for row in published_results("naranjo_2019")
+        ...          if (row["source"], row["metric"]) == ("paper", "validation_accuracy")]
+        >>> best = max(table, key=lambda row: row["value"])
         >>> best["row"], best["column"], best["value"]
         ('rb4', 'standard', 0.7515)
     """
