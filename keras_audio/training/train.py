@@ -162,12 +162,14 @@ def _open_run(
                 f"samples in {records.path}"
             )
         return folder
-    if path.exists() and any(path.iterdir()):
+    # A kill while the folder was being made leaves some of its files, but no recipe.
+    begun = {"labels.txt", "environment.json", "split.json"}
+    if path.exists() and {file.name for file in path.iterdir()} - begun:
         raise ValueError(f"Expected a new or empty folder for the run. Received: {path}")
     write_text(path / "labels.txt", "".join(f"{label}\n" for label in records.labels))
     write_json(path / "environment.json", describe_environment())
     write_json(path / "split.json", split)
-    # Last, since a folder with a recipe is a run: a kill before leaves one that can be removed.
+    # Last, since a folder with a recipe is a run.
     write_json(path / "recipe.json", recipe.to_dict())
     return RunFolder(path)
 

@@ -1,0 +1,33 @@
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.installed
+
+.PHONY: demo test test-slow lint bench clean
+
+# Everything from a fresh machine: `make demo`, or `make demo SOUNDS=folder` with a subfolder a class.
+demo: $(READY)
+	$(BIN)/keras-audio demo $(if $(SOUNDS),--sounds "$(SOUNDS)")
+
+test: $(READY)
+	$(BIN)/python -m pytest -q -m "not slow" -n 2 --dist loadfile
+
+test-slow: $(READY)
+	$(BIN)/pip install -q -c constraints.txt jax
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: $(READY)
+	$(BIN)/python benchmarks/residual_blocks.py
+
+clean:
+	rm -rf .venv demo build *.egg-info
+
+$(READY): setup.cfg constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"keras-audio needs Python 3.11 or newer; {sys.executable} is {v[0]}.{v[1]}. Name another: make PYTHON=python3.12")'
+	@echo "Installing into .venv: about a minute, 2.8 GB"
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $(READY)
