@@ -1,0 +1,19 @@
+"""Keras layers for sound: clip steps, front ends and parameter-free shortcuts, one a file.
+
+Everything is written with `keras.ops`, so it runs on every Keras backend, inside `tf.data` and
+inside a SavedModel alike. No layer here has weights.
+"""
+
+from keras_audio.layers.channel_repeat import ChannelRepeat
+from keras_audio.layers.log_mel_spectrogram import LogMelSpectrogram
+from keras_audio.layers.pad_frames import PadFrames
+from keras_audio.layers.pad_or_crop import PadOrCrop
+from keras_audio.layers.waveform_normalization import WaveformNormalization
+
+__all__ = [
+    "ChannelRepeat",
+    "LogMelSpectrogram",
+    "PadFrames",
+    "PadOrCrop",
+    "WaveformNormalization",
+]

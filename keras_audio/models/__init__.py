@@ -1,0 +1,26 @@
+"""The model zoo: one file a network family, found by name.
+
+```python
+keras_audio.list_models("m34*")
+model = keras_audio.create_model("m34_res_rb4", 10)
+```
+"""
+
+from keras_audio.models import m_nets, residual_blocks
+from keras_audio.models.registry import (
+    ModelInfo,
+    create_model,
+    list_models,
+    model_info,
+    register_model,
+)
+
+__all__ = [
+    "ModelInfo",
+    "create_model",
+    "list_models",
+    "m_nets",
+    "model_info",
+    "register_model",
+    "residual_blocks",
+]
