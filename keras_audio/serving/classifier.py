@@ -1,0 +1,241 @@
+"""Load an export or a run, and name what is in waveforms of any length."""
+
+import os
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+# A last window that is shorter than this part of the others says too little about the sound.
+LEAST_PART = 0.25
+
+
+class Classifier:
+    """Names for waveforms; a long one is cut into windows, and their probabilities are averaged.
+
+    Args:
+        serve: Function of a waveform batch float32 (batch, samples, channels) that answers a
+            mapping with `probabilities` (batch, classes).
+        labels: Class names in the order of the outputs.
+        sample_rate: Of the waveforms, in Hz.
+        channels: Audio channels of the waveforms.
+        clip_samples: Length of a window; None gives sounds of any length to the model whole.
+
+    Example:
+        >>> def loudness(batch):
+        ...     loud = np.abs(batch).mean((1, 2))
+        ...     return {"probabilities": np.stack([1 - loud, loud], axis=1)}
+        >>> classifier = Classifier(
+        ...     loudness, ["quiet", "loud"], sample_rate=8000, channels=1, clip_samples=100
+        ... )
+        >>> sound = np.concatenate([np.zeros((100, 1)), np.ones((100, 1))])
+        >>> [len(window) for window in classifier.windows(sound)]
+        [100, 100]
+        >>> classifier.predict(sound).tolist()
+        [0.5, 0.5]
+    """
+
+    def __init__(
+        self,
+        serve: Callable[[np.ndarray], Mapping[str, Any]],
+        labels: Sequence[str],
+        *,
+        sample_rate: int,
+        channels: int,
+        clip_samples: int | None = None,
+    ) -> None:
+        self._serve = serve
+        self.labels = list(labels)
+        self.sample_rate = sample_rate
+        self.channels = channels
+        self.clip_samples = clip_samples
+
+    def windows(self, waveform: np.ndarray, hop: int | None = None) -> list[np.ndarray]:
+        """Cut a waveform into windows of `clip_samples`; a shorter one is the only window.
+
+        The rest after the last whole window is a window too if it is at least a quarter of one.
+
+        Args:
+            waveform: (samples, channels).
+            hop: Samples from the start of a window to the next, at most `clip_samples`, which is
+                the default.
+
+        Returns:
+            Parts of `waveform` in order, at least one.
+
+        Raises:
+            ValueError: If `hop` is not from 1 to `clip_samples`.
+        """
+        length, size = len(waveform), self.clip_samples
+        if size is None or length <= size:
+            return [waveform]
+        hop = size if hop is None else hop
+        if not 1 <= hop <= size:
+            raise ValueError(f"Expected a hop of 1 to {size} samples. Received: {hop=}")
+        starts = list(range(0, length - size + 1, hop))
+        rest = starts[-1] + hop
+        if starts[-1] + size < length and length - rest >= LEAST_PART * size:
+            starts.append(rest)
+        return [waveform[start : start + size] for start in starts]
+
+    def predict(self, waveform: np.ndarray, *, hop: int | None = None) -> np.ndarray:
+        """Give the probabilities of one waveform.
+
+        Args:
+            waveform: Float (samples, channels) at `sample_rate`, or (samples,) for one channel.
+            hop: See `windows`.
+
+        Returns:
+            float32 (classes,).
+
+        Raises:
+            ValueError: If the waveform does not fit the model.
+        """
+        return self.predict_batch([waveform], hop=hop)[0]
+
+    def predict_batch(
+        self, waveforms: Sequence[np.ndarray], *, hop: int | None = None, batch_size: int = 32
+    ) -> np.ndarray:
+        """Give the probabilities of several waveforms, which may differ in length.
+
+        Windows of equal length go through the model together. Shorter sounds go as they are:
+        the model normalises before it pads, so zeros added here would change the answer.
+
+        Args:
+            waveforms: Each float (samples, channels) at `sample_rate`, or (samples,) for one
+                channel.
+            hop: See `windows`.
+            batch_size: Windows that go through the model at once, at most.
+
+        Returns:
+            float32 (waveforms, classes).
+
+        Raises:
+            ValueError: If a waveform does not fit the model.
+        """
+        if batch_size < 1:
+            raise ValueError(f"Expected a batch size of 1 or more. Received: {batch_size=}")
+        windows, owners = [], []
+        for owner, waveform in enumerate(waveforms):
+            parts = self.windows(self._checked(waveform), hop)
+            windows += parts
+            owners += [owner] * len(parts)
+
+        by_length: dict[int, list[int]] = {}
+        for index, window in enumerate(windows):
+            by_length.setdefault(len(window), []).append(index)
+        totals = np.zeros((len(waveforms), len(self.labels)))
+        for indices in by_length.values():
+            for start in range(0, len(indices), batch_size):
+                chosen = indices[start : start + batch_size]
+                probabilities = self._run(np.stack([windows[index] for index in chosen]))
+                np.add.at(totals, [owners[index] for index in chosen], probabilities)
+        counts = np.bincount(np.array(owners, int), minlength=len(waveforms))
+        return (totals / counts[:, np.newaxis]).astype(np.float32)
+
+    def _checked(self, waveform: np.ndarray) -> np.ndarray:
+        waveform = np.asarray(waveform, np.float32)
+        if waveform.ndim == 1:
+            waveform = waveform[:, np.newaxis]
+        if waveform.ndim != 2 or waveform.shape[1] != self.channels or not len(waveform):
+            raise ValueError(
+                f"Expected a waveform (samples, {self.channels}) of a sample at least. "
+                f"Received: shape={waveform.shape}"
+            )
+        if not np.isfinite(waveform).all():
+            raise ValueError("Expected a waveform of finite numbers. Received: NaN or infinity")
+        return waveform
+
+    def _run(self, batch: np.ndarray) -> np.ndarray:
+        import tensorflow as tf
+
+        try:
+            probabilities = np.asarray(self._serve(batch)["probabilities"])
+        except tf.errors.InvalidArgumentError as error:
+            reason = error.message.splitlines()[0]
+        else:
+            if np.isfinite(probabilities).all():
+                return probabilities
+            reason = "the model's answer is not a number"
+        # What a sound too short for a model without padding comes to: no frame, or a mean of none.
+        raise ValueError(
+            f"Expected a sound that the model can take. Received: samples={batch.shape[1]} "
+            f"({reason})"
+        )
+
+
+def load_classifier(path: str | os.PathLike) -> Classifier:
+    """Load what `export_saved_model` wrote, or the folder of a run (its best weights so far).
+
+    Args:
+        path: A SavedModel folder of this package, or a run folder.
+
+    Returns:
+        The classifier, with the names, sample rate and channels it was trained with.
+
+    Raises:
+        ValueError: If `path` is neither, or cannot be read.
+
+    Example:
+        >>> load_classifier("no/such/folder")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+            ...
+        ValueError: Expected the folder of an export (saved_model.pb) or of a run (recipe.json)...
+    """
+    path = pathlib.Path(path)
+    if (path / "saved_model.pb").is_file():
+        return _from_export(path)
+    if (path / "recipe.json").is_file():
+        return _from_run(path)
+    raise ValueError(
+        "Expected the folder of an export (saved_model.pb) or of a run (recipe.json). "
+        f"Received: path={path}"
+    )
+
+
+def _from_export(path: pathlib.Path) -> Classifier:
+    import tensorflow as tf
+
+    try:
+        loaded = tf.saved_model.load(str(path))
+    except (OSError, RuntimeError, ValueError, tf.errors.OpError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"Expected a whole SavedModel. Received: path={path} ({reason})"
+        ) from error
+    missing = {"serving_default", "metadata"} - set(loaded.signatures)
+    if missing:
+        raise ValueError(
+            "Expected a SavedModel written by keras_audio.serving.export_saved_model. "
+            f"Received: path={path}, without the signatures {sorted(missing)}"
+        )
+    metadata = {key: value.numpy() for key, value in loaded.signatures["metadata"]().items()}
+    length = int(metadata["clip_samples"])
+
+    def serve(batch: np.ndarray) -> Mapping[str, Any]:
+        # Holding `loaded` keeps the variables alive, which its signatures refer to but weakly.
+        return loaded.signatures["serving_default"](waveform=tf.constant(batch))
+
+    return Classifier(
+        serve,
+        [label.decode() for label in metadata["labels"]],
+        sample_rate=int(metadata["sample_rate"]),
+        channels=int(metadata["channels"]),
+        clip_samples=None if length < 0 else length,
+    )
+
+
+def _from_run(path: pathlib.Path) -> Classifier:
+    from keras_audio.serving.export import clip_samples, serving_function
+    from keras_audio.training import RunFolder
+
+    run = RunFolder(path)
+    model = run.model()
+    return Classifier(
+        serving_function(model),
+        run.labels,
+        sample_rate=run.sample_rate,
+        channels=run.channels,
+        clip_samples=clip_samples(model),
+    )

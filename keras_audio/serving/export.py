@@ -1,0 +1,315 @@
+"""Export to a SavedModel that TensorFlow alone can serve, checked before it is put in place."""
+
+import importlib.metadata
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_audio.files import replacing, write_json, write_text
+
+OUTPUTS = ("probabilities", "embedding")
+
+# Largest difference allowed between the written file and the model: in probabilities, and in
+# embeddings as a part of the largest value, which float32 rounding grows with.
+TOLERANCE = 1e-5
+# The same where layers compute in half precision: TensorFlow fuses operations of a graph that the
+# model runs one by one, and each fusion saves a rounding to 8 or 11 bits.
+HALF_TOLERANCE = 2e-2
+
+
+def export_saved_model(
+    model: keras.Model,
+    path: str | os.PathLike,
+    *,
+    labels: Sequence[str],
+    sample_rate: int,
+    probe: Sequence[np.ndarray] = (),
+    overwrite: bool = False,
+) -> pathlib.Path:
+    """Write `model` as a SavedModel, after a fresh process with TensorFlow alone agreed with it.
+
+    The signature `serving_default` takes `waveform` float32 (batch, samples, channels) at
+    `sample_rate`, any number of samples, and answers `probabilities` (batch, classes) and
+    `embedding` (batch, features), both float32. The signature `metadata` takes nothing and answers
+    `labels`, `sample_rate`, `channels` and `clip_samples` (what a long sound is cut into; -1 where
+    the model takes any length). `assets/labels.txt` and `assets/metadata.json` say the same, and
+    `export.json` what the check measured.
+
+    Args:
+        model: Functional model from a waveform (batch, samples, channels) to probabilities, with a
+            layer named `embedding`.
+        path: The folder to write. Nothing is left there if the check fails.
+        labels: Class names in the order of the outputs.
+        sample_rate: Of the waveforms the model was trained on, in Hz.
+        probe: Waveforms (samples, channels) to check as well as noise, silence and a tone.
+        overwrite: Replace an earlier export at `path`.
+
+    Returns:
+        `path`.
+
+    Raises:
+        ValueError: If an argument does not fit the model, `path` is taken, or the written file
+            does not load or differs from the model; the message says by how much.
+
+    Example:
+        >>> import tempfile
+        >>> waveform = keras.Input((None, 1))
+        >>> x = keras.layers.Conv1D(4, 9, activation="relu")(waveform)
+        >>> x = keras.layers.GlobalAveragePooling1D(name="embedding")(x)
+        >>> x = keras.layers.Dense(2, activation="softmax", name="predictions")(x)
+        >>> folder = export_saved_model(
+        ...     keras.Model(waveform, x), pathlib.Path(tempfile.mkdtemp()) / "model",
+        ...     labels=["dog", "rain"], sample_rate=8000,
+        ... )
+        >>> sorted(file.name for file in folder.iterdir())  # doctest: +NORMALIZE_WHITESPACE
+        ['assets', 'export.json', 'fingerprint.pb', 'saved_model.pb', 'variables']
+    """
+    path = pathlib.Path(path)
+    labels = list(labels)
+    channels = _check_model(model)
+    _check_arguments(model, path, labels, sample_rate, overwrite)
+    length = clip_samples(model)
+
+    batches = _check_batches(sample_rate, channels, length, probe)
+    # Before the export: a model that draws numbers moves on, and cannot pass by drawing the same.
+    expected = _answers_of_model(model, batches)
+    metadata = {
+        "model": model.name,
+        "labels": labels,
+        "sample_rate": int(sample_rate),
+        "channels": channels,
+        "clip_samples": length,
+        "versions": {
+            name: importlib.metadata.version(name) for name in ("keras", "numpy", "tensorflow")
+        },
+    }
+    with replacing(path) as temporary:
+        _write(model, temporary, metadata)
+        figures = _compare(model, temporary, metadata, batches, expected)
+        write_json(temporary / "export.json", figures)
+    return path
+
+
+def serving_function(model: keras.Model) -> Any:
+    """Make the `tf.function` of serving: one graph for every batch size and number of samples.
+
+    Args:
+        model: Functional model from a waveform to probabilities, with a layer named `embedding`.
+
+    Returns:
+        A `tf.function` from `waveform` float32 (batch, samples, channels) to a dictionary of
+        `probabilities` (batch, classes) and `embedding` (batch, features), both float32.
+    """
+    outputs = _with_embedding(model)
+    waveform = tf.TensorSpec((None, None, model.input_shape[-1]), tf.float32, name="waveform")
+
+    @tf.function(input_signature=[waveform], autograph=False)
+    def serve(waveform: tf.Tensor) -> dict[str, tf.Tensor]:
+        answers = outputs(waveform, training=False)
+        return {name: tf.cast(answers[name], tf.float32) for name in OUTPUTS}
+
+    return serve
+
+
+def clip_samples(model: keras.Model) -> int | None:
+    """Give the number of samples that `model` pads or crops a clip to, or None.
+
+    Where the padding is that of features (`PadFrames` after `LogMelSpectrogram`), it is the number
+    of samples that fill those frames.
+    """
+    from keras_audio.layers import LogMelSpectrogram, PadFrames, PadOrCrop
+
+    def first(kind: type) -> Any:
+        return next((layer for layer in model.layers if isinstance(layer, kind)), None)
+
+    if layer := first(PadOrCrop):
+        return int(layer.samples)
+    frames, log_mel = first(PadFrames), first(LogMelSpectrogram)
+    if frames and log_mel:
+        padding = 2 * (log_mel.n_fft // 2) if log_mel.center else 0
+        return (int(frames.frames) - 1) * log_mel.hop_length + log_mel.n_fft - padding
+    return None
+
+
+def _with_embedding(model: keras.Model) -> keras.Model:
+    outputs = {"probabilities": model.output, "embedding": model.get_layer("embedding").output}
+    return keras.Model(model.input, outputs)
+
+
+def _check_model(model: keras.Model) -> int:
+    shapes = [tuple(tensor.shape) for tensor in getattr(model, "inputs", None) or ()]
+    if len(shapes) != 1 or len(shapes[0]) != 3 or shapes[0][1] is not None or not shapes[0][2]:
+        raise ValueError(
+            "Expected a functional model of a waveform (batch, samples, channels) with any number "
+            f"of samples and a fixed number of channels. Received: inputs={shapes}"
+        )
+    if len(model.outputs) != 1 or len(model.outputs[0].shape) != 2:
+        outputs = [tuple(tensor.shape) for tensor in model.outputs]
+        raise ValueError(f"Expected one output (batch, classes). Received: outputs={outputs}")
+    if not any(layer.name == "embedding" for layer in model.layers):
+        raise ValueError(f"Expected a layer named 'embedding'. Received: model={model.name!r}")
+    return shapes[0][2]
+
+
+def _check_arguments(
+    model: keras.Model, path: pathlib.Path, labels: list[str], sample_rate: int, overwrite: bool
+) -> None:
+    classes = model.output_shape[-1]
+    if len(labels) != classes:
+        raise ValueError(f"Expected {classes} labels, one a class. Received: labels={labels}")
+    one_line = all(isinstance(label, str) and label.splitlines() == [label] for label in labels)
+    if not one_line or len(set(labels)) != classes or not all(map(str.strip, labels)):
+        raise ValueError(f"Expected labels that differ, one line each. Received: labels={labels}")
+    if isinstance(sample_rate, bool) or sample_rate != int(sample_rate) or sample_rate < 1:
+        raise ValueError(f"Expected a sample rate of 1 Hz or more. Received: {sample_rate=}")
+    if os.path.lexists(path):
+        if not overwrite:
+            raise ValueError(f"Expected a path where nothing is yet. Received: path={path}")
+        if not (path / "saved_model.pb").is_file():
+            raise ValueError(f"Expected an earlier export to overwrite. Received: path={path}")
+
+
+def _check_batches(
+    sample_rate: int, channels: int, length: int | None, probe: Sequence[np.ndarray]
+) -> dict[str, np.ndarray]:
+    """The waveforms of the check by name: the usual length and two others, one clip and three."""
+    if length is None:
+        # Only longer ones: what is too short for a model without padding is not known here.
+        lengths = (sample_rate, sample_rate * 3 // 2 + 1, sample_rate * 2 + 7)
+    else:
+        lengths = (length, length * 2 // 3 + 1, length * 3 // 2 + 7)
+    random = np.random.default_rng(0)
+    batches = {}
+    for samples in lengths:
+        noise = random.uniform(-1, 1, (samples, channels))
+        tone = 0.5 * np.sin(2 * np.pi * 0.05 * np.arange(samples))[:, np.newaxis]
+        sounds = np.stack([noise, np.zeros_like(noise), np.broadcast_to(tone, noise.shape)])
+        batches[f"one_{samples}"] = sounds[:1].astype(np.float32)
+        batches[f"three_{samples}"] = sounds.astype(np.float32)
+    for index, waveform in enumerate(probe):
+        waveform = np.asarray(waveform, np.float32)
+        if waveform.ndim != 2 or waveform.shape[1] != channels or not len(waveform):
+            raise ValueError(
+                f"Expected probe waveforms (samples, {channels}). "
+                f"Received: probe[{index}] of shape {waveform.shape}"
+            )
+        batches[f"probe_{index}"] = waveform[np.newaxis]
+    return batches
+
+
+def _answers_of_model(
+    model: keras.Model, batches: dict[str, np.ndarray]
+) -> dict[str, dict[str, np.ndarray]]:
+    outputs = _with_embedding(model)
+    expected = {}
+    # On the CPU, as in the fresh process: convolutions of a GPU may round to 10 bits (TF32).
+    with tf.device("/CPU:0"):
+        for name, batch in batches.items():
+            answers = outputs(tf.constant(batch), training=False)
+            expected[name] = {
+                key: tf.cast(value, tf.float32).numpy() for key, value in answers.items()
+            }
+    probabilities = np.concatenate([answers["probabilities"] for answers in expected.values()])
+    if not (probabilities.min() >= 0 and probabilities.max() <= 1):  # NaN fails both
+        raise ValueError(
+            "Expected a model that answers probabilities, 0 to 1. Received: model="
+            f"{model.name!r} with outputs from {probabilities.min()} to {probabilities.max()}"
+        )
+    return expected
+
+
+def _write(model: keras.Model, folder: pathlib.Path, metadata: dict[str, Any]) -> None:
+    length = metadata["clip_samples"]
+
+    @tf.function(input_signature=[], autograph=False)
+    def describe() -> dict[str, tf.Tensor]:
+        return {
+            "labels": tf.constant(metadata["labels"]),
+            "sample_rate": tf.constant(metadata["sample_rate"], tf.int32),
+            "channels": tf.constant(metadata["channels"], tf.int32),
+            "clip_samples": tf.constant(-1 if length is None else length, tf.int32),
+        }
+
+    serve = serving_function(model).get_concrete_function()
+    module = tf.Module()
+    module.serve = serve
+    # The variables that serving reads, and no others: not an optimizer's, not a metric's.
+    module.served_variables = list(serve.graph.variables)
+    with tempfile.TemporaryDirectory() as scratch:
+        labels_file = pathlib.Path(scratch) / "labels.txt"
+        metadata_file = pathlib.Path(scratch) / "metadata.json"
+        write_text(labels_file, "".join(f"{label}\n" for label in metadata["labels"]))
+        write_json(metadata_file, metadata)
+        module.labels_file = tf.saved_model.Asset(str(labels_file))
+        module.metadata_file = tf.saved_model.Asset(str(metadata_file))
+        signatures = {"serving_default": serve, "metadata": describe.get_concrete_function()}
+        tf.saved_model.save(module, str(folder), signatures=signatures)
+
+
+def _compare(
+    model: keras.Model,
+    folder: pathlib.Path,
+    metadata: dict[str, Any],
+    batches: dict[str, np.ndarray],
+    expected: dict[str, dict[str, np.ndarray]],
+) -> dict[str, Any]:
+    """Figures of the check, for export.json; ValueError where the written file differs."""
+    answers = _answers_of_file(folder, batches)
+    written = [label.decode() for label in answers["metadata/labels"]]
+    if written != metadata["labels"]:
+        raise ValueError(
+            f"Expected the labels {metadata['labels']} in {folder}. Received: {written}"
+        )
+
+    differences, largest = {}, {}
+    for output in OUTPUTS:
+        pairs = [(answers[f"{name}/{output}"], expected[name][output]) for name in batches]
+        differences[output] = max(float(np.abs(ours - model).max()) for ours, model in pairs)
+        largest[output] = max(float(np.abs(model).max()) for _, model in pairs)
+    half = any(layer.compute_dtype in ("float16", "bfloat16") for layer in model._flatten_layers())
+    tolerance = HALF_TOLERANCE if half else TOLERANCE
+    # `not <=`, so that NaN is refused too.
+    if not (
+        differences["probabilities"] <= tolerance
+        and differences["embedding"] <= tolerance * max(1.0, largest["embedding"])
+    ):
+        raise ValueError(
+            f"Expected the export of {model.name!r} to answer like the model within {tolerance}. "
+            f"Received: largest difference {differences['probabilities']:.3g} in probabilities, "
+            f"{differences['embedding']:.3g} in embeddings; nothing was written"
+        )
+    return {
+        "max_abs_difference": differences,
+        "max_abs_embedding": largest["embedding"],
+        "tolerance": tolerance,
+        "shapes": {name: list(batch.shape) for name, batch in batches.items()},
+        "versions": metadata["versions"],
+        "python": sys.version.split()[0],
+    }
+
+
+def _answers_of_file(folder: pathlib.Path, batches: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    script = pathlib.Path(__file__).with_name("replay.py")
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    with tempfile.TemporaryDirectory() as scratch:
+        waveforms, answers = f"{scratch}/waveforms.npz", f"{scratch}/answers.npz"
+        np.savez(waveforms, **batches)
+        # -P: without this folder on the path, where the script could find its neighbours.
+        command = [sys.executable, "-P", str(script), str(folder), waveforms, answers]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise ValueError(
+                "Expected the export to load and answer in a process that has TensorFlow only. "
+                f"Received: exit {done.returncode}, {last}; nothing was written"
+            )
+        with np.load(answers) as file:
+            return {name: file[name] for name in file.files}
