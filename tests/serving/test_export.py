@@ -1,0 +1,211 @@
+import json
+import os
+import subprocess
+import sys
+import textwrap
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_audio.layers import LogMelSpectrogram, PadFrames
+from keras_audio.serving import export
+from keras_audio.serving.export import clip_samples, export_saved_model, serving_function
+from tests.serving.conftest import CLIP, LABELS, RATE, build
+
+
+def test_another_process_with_tensorflow_alone_gives_the_same(exported, model, tmp_path, random):
+    """A check of the export's own check: another script, other sounds, other lengths."""
+    clips = {str(n): random.normal(0, 0.3, (2, n, 1)).astype("float32") for n in (700, CLIP, 9001)}
+    np.savez(tmp_path / "in.npz", **clips)
+    script = textwrap.dedent("""
+        import sys
+        import numpy as np
+        import tensorflow as tf
+        loaded = tf.saved_model.load(sys.argv[1])
+        serve = loaded.signatures["serving_default"]
+        clips = np.load("in.npz")
+        answers = {}
+        for n in clips.files:
+            for key, value in serve(waveform=tf.constant(clips[n])).items():
+                answers[n + key] = value.numpy()
+        np.savez("out.npz", **answers)
+        print("keras_audio" in sys.modules)
+    """)
+    command = [sys.executable, "-c", script, str(exported)]
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["False"]
+    answers = np.load(tmp_path / "out.npz")
+    embedding = keras.Model(model.input, model.get_layer("embedding").output)
+    for n, batch in clips.items():
+        np.testing.assert_allclose(answers[n + "probabilities"], model(batch), rtol=0, atol=1e-5)
+        np.testing.assert_allclose(answers[n + "embedding"], embedding(batch), rtol=0, atol=1e-5)
+        assert answers[n + "embedding"].shape == (2, 8)
+    # The sounds are told apart: equal answers mean something.
+    assert np.ptp(answers["700probabilities"], axis=0).max() > 1e-3
+
+
+def test_signatures_assets_and_figures(exported):
+    loaded = tf.saved_model.load(str(exported))
+    (waveform,) = loaded.signatures["serving_default"].structured_input_signature[1].values()
+    assert waveform.name == "waveform" and waveform.shape.as_list() == [None, None, 1]
+    assert waveform.dtype == tf.float32
+    outputs = loaded.signatures["serving_default"].structured_outputs
+    shapes = {name: (spec.shape.as_list(), spec.dtype) for name, spec in outputs.items()}
+    assert shapes == {
+        "probabilities": ([None, 3], tf.float32),
+        "embedding": ([None, 8], tf.float32),
+    }
+    metadata = loaded.signatures["metadata"]()
+    assert [label.decode() for label in metadata["labels"].numpy()] == LABELS
+    assert (metadata["sample_rate"], metadata["channels"], metadata["clip_samples"]) == (
+        RATE,
+        1,
+        CLIP,
+    )
+    assert (exported / "assets/labels.txt").read_text().splitlines() == LABELS
+    stored = json.loads((exported / "assets/metadata.json").read_text())
+    assert stored["labels"] == LABELS and stored["sample_rate"] == RATE
+    assert stored["clip_samples"] == CLIP and stored["channels"] == 1
+    figures = json.loads((exported / "export.json").read_text())
+    assert 0 <= figures["max_abs_difference"]["probabilities"] <= 1e-5
+    assert figures["tolerance"] == 1e-5
+    assert figures["versions"]["tensorflow"] == tf.__version__
+    shapes = figures["shapes"].values()
+    assert {batch for batch, _, _ in shapes} == {1, 3}
+    lengths = {samples for _, samples, _ in shapes}
+    assert CLIP in lengths and min(lengths) < CLIP < max(lengths)
+
+
+def test_the_graph_of_serving_holds_no_optimizer(tmp_path):
+    model = build()
+    model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
+    model.fit(np.zeros((2, CLIP, 1), "float32"), np.eye(3)[:2], verbose=0)
+    metadata = {"labels": LABELS, "sample_rate": RATE, "channels": 1, "clip_samples": CLIP}
+    export._write(model, tmp_path / "model", metadata)
+    variables = tf.train.list_variables(str(tmp_path / "model/variables/variables"))
+    names = [name for name, _ in variables]
+    stored = [name for name in names if name.startswith("served_variables/")]
+    # Two convolutions, a dense layer and the four vectors of a batch normalisation.
+    assert len(stored) == 10
+    assert set(names) - set(stored) == {"_CHECKPOINTABLE_OBJECT_GRAPH"}
+
+
+def test_one_trace_for_every_length(model):
+    serve = serving_function(model)
+    for batch, samples in ((1, 500), (2, 501), (3, CLIP), (1, 9000)):
+        serve(np.zeros((batch, samples, 1), "float32"))
+    assert serve.experimental_get_tracing_count() == 1
+
+
+def test_a_model_that_draws_numbers_is_refused_and_nothing_is_left(tmp_path):
+    class Noise(keras.layers.Layer):
+        def build(self, input_shape):
+            self.generator = keras.random.SeedGenerator(1)
+
+        def call(self, inputs):
+            shape = keras.ops.shape(inputs)
+            return inputs + keras.random.normal(shape, seed=self.generator)
+
+    waveform = keras.Input((None, 1))
+    x = keras.layers.Conv1D(4, 9)(Noise()(waveform))
+    x = keras.layers.GlobalMaxPooling1D(name="embedding")(x)
+    model = keras.Model(waveform, keras.layers.Dense(3, activation="softmax")(x))
+    with pytest.raises(ValueError, match=r"largest difference \d.*in probabilities"):
+        export_saved_model(model, tmp_path / "model", labels=LABELS, sample_rate=500)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_does_not_load_is_refused_and_the_earlier_one_stays(
+    exported, model, tmp_path, monkeypatch
+):
+    path = tmp_path / "model"
+    path.mkdir()
+    (path / "saved_model.pb").write_bytes(b"earlier")
+
+    def write_half(model, folder, metadata):
+        folder.mkdir()
+        (folder / "saved_model.pb").write_bytes((exported / "saved_model.pb").read_bytes()[:1000])
+
+    monkeypatch.setattr(export, "_write", write_half)
+    with pytest.raises(ValueError, match="Expected the export to load.*TensorFlow only"):
+        export_saved_model(model, path, labels=LABELS, sample_rate=RATE, overwrite=True)
+    assert [file.name for file in tmp_path.iterdir()] == ["model"]
+    assert (path / "saved_model.pb").read_bytes() == b"earlier"
+
+
+def test_half_precision_answers_float32_and_probe_is_checked(tmp_path, random):
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = build(channels=2)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    probe = random.normal(0, 0.1, (1234, 2))
+    path = export_saved_model(
+        model, tmp_path / "model", labels=LABELS, sample_rate=RATE, probe=[probe]
+    )
+    outputs = tf.saved_model.load(str(path)).signatures["serving_default"].structured_outputs
+    assert {spec.dtype for spec in outputs.values()} == {tf.float32}
+    assert json.loads((path / "export.json").read_text())["shapes"]["probe_0"] == [1, 1234, 2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"labels": ["dog", "rain"]}, "Expected 3 labels"),
+        ({"labels": ["dog", "dog", "rain"]}, "labels that differ"),
+        ({"labels": ["dog", " ", "rain"]}, "labels that differ"),
+        ({"labels": ["dog", "cat\nrain", "siren"]}, "one line each"),
+        ({"sample_rate": 0}, "sample rate"),
+        ({"sample_rate": 8000.5}, "sample rate"),
+        ({"probe": [np.zeros((100, 2))]}, r"probe waveforms \(samples, 1\)"),
+    ],
+)
+def test_arguments_that_do_not_fit(model, tmp_path, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        export_saved_model(
+            model, tmp_path / "model", **{"labels": LABELS, "sample_rate": RATE} | arguments
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_models_that_do_not_fit(model, tmp_path):
+    bare = keras.Model(model.input, model.get_layer("logits").output)
+    fixed = keras.Sequential([keras.Input((100, 1)), keras.layers.Flatten(name="embedding")])
+    unnamed = keras.Sequential([keras.Input((None, 1)), keras.layers.GlobalMaxPooling1D()])
+    for wrong, message in (
+        (bare, "probabilities, 0 to 1"),
+        (fixed, "any number of samples"),
+        (unnamed, "layer named 'embedding'"),
+    ):
+        labels = LABELS[: wrong.output_shape[-1]]
+        if wrong is fixed:
+            labels = [str(index) for index in range(100)]
+        with pytest.raises(ValueError, match=message):
+            export_saved_model(wrong, tmp_path / "model", labels=labels, sample_rate=RATE)
+
+
+def test_a_taken_path_is_refused(exported, model, tmp_path):
+    with pytest.raises(ValueError, match="where nothing is yet"):
+        export_saved_model(model, exported, labels=LABELS, sample_rate=RATE)
+    # `overwrite` is for exports: never for whatever else a mistyped path may name.
+    (tmp_path / "precious.txt").write_text("mine")
+    with pytest.raises(ValueError, match="earlier export"):
+        export_saved_model(model, tmp_path, labels=LABELS, sample_rate=RATE, overwrite=True)
+    assert (tmp_path / "precious.txt").read_text() == "mine"
+
+
+def test_clip_samples(model):
+    assert clip_samples(model) == CLIP
+    assert clip_samples(build(clip_samples=None)) is None
+    waveform = keras.Input((None, 1))
+    for center, samples in ((False, 32000), (True, 198 * 160)):
+        log_mel = LogMelSpectrogram(8000, 320, 160, num_mels=8, center=center)
+        features = keras.Model(waveform, PadFrames(199)(log_mel(waveform)))
+        assert clip_samples(features) == samples
+        assert log_mel.num_frames(samples) == 199 > log_mel.num_frames(samples - 1)
