@@ -29,8 +29,8 @@ class PadFrames(keras.layers.Layer):
 
     Example:
         >>> import numpy as np
-        >>> PadFrames(199)(np.ones((1, 64, 101, 1), "float32")).shape[1:3]
-        (64, 199)
+        >>> tuple(PadFrames(199)(np.ones((1, 64, 101, 1), "float32")).shape)
+        (1, 64, 199, 1)
     """
 
     def __init__(self, frames: int, value: float = 0.0, name="pad_frames", **kwargs):
