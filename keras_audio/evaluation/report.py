@@ -1,0 +1,196 @@
+"""report.html of a run folder: one file that shows what a training is worth, without a network."""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_audio.evaluation import media, plots
+from keras_audio.evaluation.metrics import wilson_interval
+from keras_audio.files import write_text
+
+# Lists of the page end here, so that a data set of thousands of clips still opens at once.
+_MOST_CONFUSIONS = 10
+_MOST_ROWS = 500
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Mistake:
+    """A clip that was taken for something else, with its sound.
+
+    Args:
+        clip_id: As in the predictions.
+        target: Name of the true class.
+        predicted: Name of the predicted class.
+        probability: Probability of the predicted class.
+        audio: (samples, channels) float32 in [-1, 1].
+        sample_rate: Samples per second.
+    """
+
+    clip_id: str
+    target: str
+    predicted: str
+    probability: float
+    audio: np.ndarray
+    sample_rate: int
+
+
+def worst_mistakes(
+    predictions: Sequence[Mapping[str, Any]], count: int = 12
+) -> list[Mapping[str, Any]]:
+    """The rows whose wrong class has the highest probability, the surest first.
+
+    Example:
+        >>> rows = [{"target": "dog", "predicted": "rain", "probability": p} for p in (0.6, 0.9)]
+        >>> [row["probability"] for row in worst_mistakes(rows)]
+        [0.9, 0.6]
+    """
+    wrong = [row for row in predictions if row["target"] != row["predicted"]]
+    return sorted(wrong, key=lambda row: -row["probability"])[:count]
+
+
+def write_report(
+    path: str | os.PathLike,
+    *,
+    title: str,
+    metrics: Mapping[str, Any],
+    predictions: Sequence[Mapping[str, Any]],
+    history: Mapping[str, Sequence[float]] | None,
+    recipe: Mapping[str, Any],
+    environment: Mapping[str, Any],
+    mistakes: Sequence[Mistake],
+    split: Mapping[str, Mapping[str, Any]] | None = None,
+    training: Mapping[str, Any] | None = None,
+    audio_bytes: int = 2_000_000,
+) -> None:
+    """Write a self-contained page: nothing in it asks for another file or for a network.
+
+    Args:
+        path: The HTML file to write.
+        title: Heading of the page.
+        metrics: What `classification_metrics` returned.
+        predictions: The rows of predictions.csv.
+        history: Columns of history.csv, or None for a model that was not trained here.
+        recipe: The configuration; nested dictionaries are welcome.
+        environment: Versions, devices and the like; nested dictionaries are welcome.
+        mistakes: Mistakes to hear and see.
+        split: For each split a dictionary of what to tell of it, such as `clips` and `recordings`.
+        training: How the training ended; its `best_epoch` is marked in the curves.
+        audio_bytes: Bytes of the page that sounds may take. A mistake whose sound would exceed
+            them is shown without.
+
+    Raises:
+        ValueError: If metrics and predictions are not of the same clips.
+    """
+    # Imported here so that nobody who only reads metrics waits for the template engine.
+    import jinja2
+
+    if metrics["clips"] != len(predictions):
+        raise ValueError(
+            f"Expected predictions of the {metrics['clips']} clips that were measured. "
+            f"Received: {len(predictions)} predictions"
+        )
+    counts = np.asarray(metrics["confusion_matrix"])
+    labels = [row["label"] for row in metrics["per_class"]]
+    training = dict(training or {})
+    wrong = worst_mistakes(predictions, len(predictions))
+    templates = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters |= {"percent": _percent, "number": _number}
+    page = templates.get_template("report.html.j2").render(
+        title=title,
+        metrics=metrics,
+        interval=wilson_interval(int(np.trace(counts)), int(counts.sum())),
+        recordings=len({row["source"] for row in predictions}),
+        curves=plots.learning_curves(history or {}, training.get("best_epoch")),
+        matrix=plots.confusion_matrix(counts, labels),
+        confusions=_confusions(counts, labels),
+        mistakes=_mistake_cards(mistakes, predictions, audio_bytes),
+        wrong=wrong[:_MOST_ROWS],
+        wrong_count=len(wrong),
+        split=split or {},
+        tables=[
+            (name, list(_flat(values)))
+            for name, values in (
+                ("Configuration", recipe),
+                ("Training", training),
+                ("Environment", environment),
+            )
+            if values
+        ],
+    )
+    write_text(path, page)
+
+
+def _mistake_cards(
+    mistakes: Sequence[Mistake], predictions: Sequence[Mapping[str, Any]], audio_bytes: int
+) -> list[dict[str, Any]]:
+    """What the template shows of each mistake; sounds come in as long as there is room."""
+    rows = {row["clip_id"]: row for row in predictions}
+    cards, left = [], audio_bytes
+    for mistake in sorted(mistakes, key=lambda mistake: -mistake.probability):
+        sound = media.audio_uri(mistake.audio, mistake.sample_rate)
+        if fits := len(sound) <= left:
+            left -= len(sound)
+        cards.append(
+            {
+                "clip_id": mistake.clip_id,
+                "target": mistake.target,
+                "predicted": mistake.predicted,
+                "probability": mistake.probability,
+                "target_probability": rows.get(mistake.clip_id, {}).get(f"p_{mistake.target}"),
+                "seconds": len(mistake.audio) / mistake.sample_rate,
+                "picture": media.spectrogram_uri(mistake.audio, mistake.sample_rate),
+                "sound": sound if fits else None,
+            }
+        )
+    return cards
+
+
+def _confusions(counts: np.ndarray, labels: Sequence[str]) -> list[dict[str, Any]]:
+    """The most frequent pairs of a true class and the wrong one it was taken for."""
+    pairs = [
+        {
+            "target": labels[row],
+            "predicted": labels[column],
+            "count": int(counts[row, column]),
+            "share": counts[row, column] / counts[row].sum(),
+        }
+        for row, column in np.argwhere(counts)
+        if row != column
+    ]
+    return sorted(pairs, key=lambda pair: (-pair["count"], -pair["share"]))[:_MOST_CONFUSIONS]
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Names and texts of a nested dictionary, `packages.keras` for what is inside `packages`."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        elif isinstance(value, list | tuple):
+            yield f"{prefix}{name}", ", ".join(map(_plain, value)) or "–"
+        else:
+            yield f"{prefix}{name}", _plain(value)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "–" if value is None else str(value)
+
+
+def _percent(value: float | None, digits: int = 1) -> str:
+    # A narrow no-break space keeps number and sign together.
+    return "–" if value is None else f"{100 * value:.{digits}f}\u202f%"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
