@@ -1,1 +1,25 @@
 """What a trained run is worth: metrics, predictions, the report, and the papers' own numbers."""
+
+import importlib
+
+# Imported when first used: measuring numbers must not wait for TensorFlow.
+_LAZY = {
+    "Mistake": "report",
+    "classification_metrics": "metrics",
+    "evaluate_run": "evaluate",
+    "prediction_rows": "predictions",
+    "published_results": "published",
+    "read_predictions": "predictions",
+    "wilson_interval": "metrics",
+    "worst_mistakes": "report",
+    "write_predictions": "predictions",
+    "write_report": "report",
+}
+
+__all__ = list(_LAZY)
+
+
+def __getattr__(name: str):
+    if name in _LAZY:
+        return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

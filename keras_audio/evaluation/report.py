@@ -116,15 +116,10 @@ def write_report(
         mistakes=_mistake_cards(mistakes, predictions, audio_bytes),
         wrong=wrong[:_MOST_ROWS],
         wrong_count=len(wrong),
-        split=split or {},
         tables=[
-            (name, list(_flat(values)))
-            for name, values in (
-                ("Configuration", recipe),
-                ("Training", training),
-                ("Environment", environment),
-            )
-            if values
+            [("Configuration", list(_flat(recipe)))],
+            [("Split", _splits(split or {})), ("Training", list(_flat(training)))],
+            [("Environment", list(_flat(environment)))],
         ],
     )
     write_text(path, page)
@@ -168,6 +163,14 @@ def _confusions(counts: np.ndarray, labels: Sequence[str]) -> list[dict[str, Any
         if row != column
     ]
     return sorted(pairs, key=lambda pair: (-pair["count"], -pair["share"]))[:_MOST_CONFUSIONS]
+
+
+def _splits(split: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
+    return [
+        (f"{name} {what}", str(value))
+        for name, facts in split.items()
+        for what, value in facts.items()
+    ]
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

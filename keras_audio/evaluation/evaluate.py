@@ -1,0 +1,139 @@
+"""Measure a run on the fold it held out: metrics, predictions and a report in its folder."""
+
+import math
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from tqdm import tqdm
+
+from keras_audio.data import (
+    Clip,
+    Records,
+    clip_arrays,
+    evaluation_batches,
+    make_split,
+    open_records,
+)
+from keras_audio.evaluation.metrics import classification_metrics
+from keras_audio.evaluation.predictions import prediction_rows, write_predictions
+from keras_audio.evaluation.report import Mistake, worst_mistakes, write_report
+from keras_audio.files import write_json
+from keras_audio.training.run_folder import RunFolder
+
+
+def evaluate_run(
+    run: RunFolder | str | os.PathLike,
+    *,
+    data_dir: str | os.PathLike = "data",
+    batch_size: int = 32,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Predict the fold that a run held out and write metrics.json, predictions.csv, report.html.
+
+    The weights are those of the best epoch. A run that is still training can be measured too.
+
+    Args:
+        run: The run folder or its path.
+        data_dir: Where `keras-audio prepare` put the records.
+        batch_size: Clips predicted at once; it changes speed and memory, not the answers.
+        progress: Whether to show a progress bar.
+
+    Returns:
+        The metrics, as `classification_metrics` describes them.
+
+    Raises:
+        ValueError: If `run` is no run folder or has no model yet, or the records are missing or
+            are not those that it was trained with.
+    """
+    folder = run if isinstance(run, RunFolder) else RunFolder(run)
+    recipe = folder.recipe
+    records = open_records(
+        recipe.dataset,
+        sample_rate=recipe.sample_rate,
+        channels=recipe.channels,
+        data_dir=data_dir,
+    )
+    split = make_split(records, recipe.fold)
+    if folder.split != split.to_dict() or folder.labels != records.labels:
+        raise ValueError(
+            f"Expected the clips and classes that {folder.path} was trained with. "
+            f"Received: others in {records.path}"
+        )
+    probabilities = _predict(
+        folder, records, split.validation_folds, batch_size=batch_size, progress=progress
+    )
+    targets = np.array([clip.label for clip in split.validation])
+    metrics = classification_metrics(targets, probabilities, records.labels)
+    clips = [
+        {"clip_id": clip.clip_id, "fold": clip.fold, "source": clip.source}
+        for clip in split.validation
+    ]
+    rows = prediction_rows(clips, targets, probabilities, records.labels)
+    write_predictions(folder.path / "predictions.csv", rows, records.labels)
+    write_report(
+        folder.path / "report.html",
+        title=f"{recipe.name} on {recipe.dataset}, fold {recipe.fold} held out, seed {recipe.seed}",
+        metrics=metrics,
+        predictions=rows,
+        history=folder.history(),
+        recipe=recipe.to_dict(),
+        environment=folder.environment,
+        mistakes=_mistakes(rows, records, split.validation_folds),
+        split={
+            "training": _facts(split.train_folds, split.train),
+            "validation": _facts(split.validation_folds, split.validation),
+        },
+        training=folder.finished,
+    )
+    # Last: a run with metrics is a run whose evaluation ended.
+    write_json(folder.path / "metrics.json", metrics)
+    return metrics
+
+
+def _predict(
+    folder: RunFolder, records: Records, folds: Sequence[int], *, batch_size: int, progress: bool
+) -> np.ndarray:
+    """Probabilities (clips, classes), float32, in the order of the records."""
+    model = folder.model()
+    boundary = model.get_layer(folder.recipe.clip_boundary).output
+    clip_steps = keras.Model(model.input, boundary)
+    network = keras.Model(boundary, model.output)
+    batches = evaluation_batches(records, folds, clip_steps, batch_size=batch_size)
+    bar = tqdm(
+        batches,
+        total=math.ceil(len(records.clips(folds)) / batch_size),
+        unit="batch",
+        disable=None if progress else True,  # None: shown on a terminal only
+        dynamic_ncols=True,
+    )
+    probabilities = [network.predict_on_batch(inputs) for inputs, _ in bar]
+    return np.concatenate(probabilities).astype(np.float32)
+
+
+def _mistakes(
+    rows: Sequence[dict[str, Any]], records: Records, folds: Sequence[int]
+) -> list[Mistake]:
+    worst = {row["clip_id"]: row for row in worst_mistakes(rows)}
+    return [
+        Mistake(
+            clip_id=clip_id,
+            target=worst[clip_id]["target"],
+            predicted=worst[clip_id]["predicted"],
+            probability=float(worst[clip_id]["probability"]),
+            audio=audio,
+            sample_rate=records.sample_rate,
+        )
+        for clip_id, audio in clip_arrays(records, folds)
+        if clip_id in worst
+    ]
+
+
+def _facts(folds: Sequence[int], clips: Sequence[Clip]) -> dict[str, Any]:
+    return {
+        "clips": len(clips),
+        "recordings": len({clip.source for clip in clips}),
+        f"fold{'s' if len(folds) > 1 else ''}": " ".join(map(str, folds)),
+    }
