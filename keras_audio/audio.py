@@ -175,7 +175,6 @@ def _decode(path: str) -> tuple[np.ndarray, int]:
             raise AudioFileError(path, "it is empty (0 bytes)")
         with open(path, "rb") as file:
             _check_complete(path, file, status.st_size)
-        # By its path: through a Python file object libsndfile is a quarter slower.
         with soundfile.SoundFile(path) as sound:
             waveform = _read_blocks(path, sound)
             rate = sound.samplerate

@@ -1,0 +1,255 @@
+"""What a data set is before it is decoded: a card, and a checked list of its clips."""
+
+import collections
+import csv
+import dataclasses
+import hashlib
+import os
+import pathlib
+from collections.abc import Collection, Iterator, Sequence
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetCard:
+    """What a user wants to know of a data set before preparing it.
+
+    Attributes:
+        name: What `prepare` calls it.
+        title: Its full name.
+        clips: How many clips it has; `None` if that depends on the source.
+        classes: How many classes; `None` if that depends on the source.
+        folds: How many folds for cross-validation; `None` if that depends on the source.
+        licence: The terms it comes under.
+        url: Where to get it; empty if there is nothing to get.
+        layout: What the source folder has to look like.
+        labels: The class names in their official order; empty if they depend on the source.
+        sample_rate: The rate in Hz that its clips are prepared at unless another is asked for.
+    """
+
+    name: str
+    title: str
+    clips: int | None
+    classes: int | None
+    folds: int | None
+    licence: str
+    url: str
+    layout: str
+    labels: tuple[str, ...]
+    sample_rate: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Clip:
+    """One sound file and what is known of it.
+
+    Attributes:
+        clip_id: Unique in the data set and the same wherever it lies.
+        file: The file, relative to the source folder, with forward slashes.
+        label: The name of its class.
+        fold: The fold it is held out in, from 1.
+        source: The recording it was cut from; clips that share one are never separated.
+    """
+
+    clip_id: str
+    file: str
+    label: str
+    fold: int
+    source: str
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipList:
+    """A data set's clips, checked: ids are unique, labels known, no source is in two folds.
+
+    Attributes:
+        root: The folder that the clips' files are relative to.
+        labels: The class names in order.
+        clips: The clips, by fold and id.
+        missing: Files that ought to be there but that nothing names, one sentence each.
+        notes: What a user should be told, such as files left aside.
+    """
+
+    root: pathlib.Path
+    labels: tuple[str, ...]
+    clips: tuple[Clip, ...]
+    missing: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        object.__setattr__(self, "clips", tuple(sorted(self.clips, key=_order)))
+        _check_labels(self.root, self.labels)
+        _check_clips(self.root, self.labels, self.clips)
+
+    @property
+    def folds(self) -> tuple[int, ...]:
+        """The folds that have clips, ascending."""
+        return tuple(sorted({clip.fold for clip in self.clips}))
+
+    def fingerprint(self) -> str:
+        """Hash labels, clips and file sizes, to tell whether a source is still the same one.
+
+        The place of the folder does not count, so that a data set can be moved.
+        """
+        digest = hashlib.blake2b(digest_size=16)
+        for label in self.labels:
+            digest.update(f"{label}\n".encode())
+        for clip in self.clips:
+            try:
+                size = os.path.getsize(self.root / clip.file)
+            except OSError:
+                size = -1
+            row = (clip.clip_id, clip.file, clip.label, clip.fold, clip.source, size)
+            digest.update(f"{row!r}\n".encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()
+
+
+def read_table(
+    path: pathlib.Path, columns: Sequence[str], optional: Collection[str] = ()
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """Read a CSV strictly: these columns by these names, the same number of fields in every row.
+
+    Args:
+        path: The file, UTF-8, comma-separated, with a header line.
+        columns: The columns in their order.
+        optional: Those of `columns` that may be absent.
+
+    Yields:
+        Where the row stands ("line 7 of FILE"), and its fields by column.
+
+    Raises:
+        ValueError: If the file is missing or not such a CSV; the message names file and line.
+    """
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            try:
+                header = next(reader, None)
+                _check_header(path, header, columns, optional)
+                for row in reader:
+                    where = f"line {reader.line_num} of {path}"
+                    if not row:
+                        continue
+                    if len(row) != len(header):
+                        raise ValueError(
+                            f"Expected {len(header)} fields in {where}, got {len(row)}. "
+                            f"Received: row={','.join(row)!r}"
+                        )
+                    yield where, dict(zip(header, row, strict=True))
+            except csv.Error as error:
+                line = max(1, reader.line_num)
+                raise ValueError(
+                    f"Expected comma-separated values, got {error} in line {line}. "
+                    f"Received: path={path}"
+                ) from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"Expected UTF-8 text ({error}). Received: path={path}") from error
+    except OSError as error:
+        raise ValueError(
+            f"Expected a CSV file with the columns {','.join(columns)}, "
+            f"got {error.strerror}. Received: path={path}"
+        ) from error
+
+
+def whole_number(text: str, where: str, column: str, smallest: int, largest: int) -> int:
+    """Return `text` as an int within the bounds, or raise ValueError that says where it stands."""
+    # int() alone would take "1_0", " 1" and digits of other scripts.
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        number = None
+    else:
+        number = int(text)
+    if number is None or not smallest <= number <= largest:
+        raise ValueError(
+            f"Expected a whole number from {smallest} to {largest} in {where}. "
+            f"Received: {column}={text!r}"
+        )
+    return number
+
+
+def relative_file(text: str, where: str, column: str = "filename") -> str:
+    """Return the path of a table as a clean relative one, or raise ValueError if it leaves home."""
+    parts = pathlib.PurePosixPath(text).parts
+    # A backslash or a drive would be harmless here and climb out on another system.
+    if (
+        not parts
+        or ".." in parts
+        or parts[0].startswith("/")
+        or "\\" in text
+        or text != text.strip()
+        or any(ord(character) < 32 for character in text)
+        or pathlib.PureWindowsPath(text).drive
+    ):
+        raise ValueError(
+            f"Expected a file inside the source folder, relative to it, in {where}. "
+            f"Received: {column}={text!r}"
+        )
+    return "/".join(parts)
+
+
+def find_root(source: pathlib.Path, table: str, inner: str, card: DatasetCard) -> pathlib.Path:
+    """Find the folder that holds `table`: the source itself, or the folder `inner` in it."""
+    for root in (source, source / inner):
+        if (root / table).is_file():
+            return root
+    raise ValueError(
+        f"Expected the folder of {card.title} with {table} in it ({card.layout}; from {card.url}). "
+        f"Received: source={source}"
+    )
+
+
+def _check_header(
+    path: pathlib.Path, header: list[str] | None, columns: Sequence[str], optional: Collection[str]
+) -> None:
+    required = [name for name in columns if name not in optional]
+    known = header is not None and set(required) <= set(header) <= set(columns)
+    if known and len(set(header)) == len(header):
+        in_order = [name for name in columns if name in header]
+        if header == in_order or optional:
+            return
+    expected = ",".join(required) + "".join(f"[,{name}]" for name in columns if name in optional)
+    shown = "an empty file" if header is None else f"the first line {','.join(header)[:200]!r}"
+    raise ValueError(f"Expected the header {expected}, got {shown}. Received: path={path}")
+
+
+def _check_labels(root: pathlib.Path, labels: Sequence[str]) -> None:
+    if len(labels) < 2:
+        raise ValueError(
+            f"Expected at least two classes, got {len(labels)} ({', '.join(labels) or 'none'}). "
+            f"Received: source={root}"
+        )
+    for label in labels:
+        if not label.strip() or label != label.strip() or not label.isprintable():
+            raise ValueError(
+                f"Expected class names of printable characters without spaces around them, got "
+                f"{label!r}. Received: source={root}"
+            )
+    if len(set(labels)) != len(labels):
+        raise ValueError(f"Expected class names that differ, got {labels}. Received: source={root}")
+
+
+def _check_clips(root: pathlib.Path, labels: Sequence[str], clips: Sequence[Clip]) -> None:
+    if not clips:
+        raise ValueError(f"Expected sound files, got none. Received: source={root}")
+    known = set(labels)
+    ids, fold_of = collections.Counter(), {}
+    for clip in clips:
+        ids[clip.clip_id] += 1
+        if clip.label not in known:
+            raise ValueError(
+                f"Expected one of the classes {', '.join(labels)} for {clip.file}, got "
+                f"{clip.label!r}. Received: source={root}"
+            )
+        fold = fold_of.setdefault(clip.source, clip.fold)
+        if fold != clip.fold:
+            raise ValueError(
+                f"Expected every source recording within one fold, got {clip.source!r} in folds "
+                f"{fold} and {clip.fold} ({clip.file}). Received: source={root}"
+            )
+    clip_id, count = ids.most_common(1)[0]
+    if count > 1:
+        raise ValueError(
+            f"Expected every clip once, got {clip_id!r} {count} times. Received: source={root}"
+        )
+
+
+def _order(clip: Clip) -> tuple[int, str]:
+    return clip.fold, clip.clip_id

@@ -1,0 +1,91 @@
+"""Clips decoded on all cores: bounded memory, in order, one bad file not stopping the others."""
+
+import collections
+import contextlib
+import dataclasses
+import itertools
+import os
+import pathlib
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from data_prep.clips import Clip
+from keras_audio.audio import AudioFileError, pcm16_hash, read_audio, to_pcm16
+
+# Enough waiting results that no worker idles while one clip is written.
+_CLIPS_IN_FLIGHT = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Decoded:
+    """A clip's samples as they are recorded, or why there are none.
+
+    Attributes:
+        samples: int16 of shape `(samples, channels)`; `None` if the file is bad.
+        hash: BLAKE2b-128 of the samples, hexadecimal.
+        problem: What is wrong with the file; empty if nothing is.
+    """
+
+    samples: np.ndarray | None
+    hash: str = ""
+    problem: str = ""
+
+
+def decode_file(path: str, sample_rate: int, channels: int) -> Decoded:
+    """Decode one file; a bad one is reported in the result, not raised."""
+    try:
+        waveform, _ = read_audio(path, sample_rate, channels)
+    except AudioFileError as error:
+        return Decoded(None, problem=error.reason)
+    samples = to_pcm16(waveform)
+    return Decoded(samples, hash=pcm16_hash(samples))
+
+
+class Decoder:
+    """Worker processes that decode; a context manager, so that none outlives the build.
+
+    Args:
+        sample_rate: The wanted rate in Hz.
+        channels: The wanted number of channels.
+        jobs: How many processes; 1 decodes in this one.
+    """
+
+    def __init__(self, sample_rate: int, channels: int, jobs: int):
+        self._arguments = (sample_rate, channels)
+        self._jobs = jobs
+        self._stack = contextlib.ExitStack()
+        self._pool = None
+
+    def __enter__(self) -> "Decoder":
+        if self._jobs > 1:
+            # Processes, because Ogg decodes hardly faster on two threads than on one; loky's,
+            # because they import neither TensorFlow nor the caller's script.
+            from joblib.externals.loky import ProcessPoolExecutor
+
+            self._pool = self._stack.enter_context(ProcessPoolExecutor(self._jobs))
+        return self
+
+    def __exit__(self, *exception) -> None:
+        if self._pool is not None and exception[0] is not None:
+            self._pool.shutdown(kill_workers=True)
+        self._stack.close()
+
+    def decode(self, root: pathlib.Path, clips: Iterable[Clip]) -> Iterator[tuple[Clip, Decoded]]:
+        """Decode clips, giving each in its turn."""
+        if self._pool is None:
+            for clip in clips:
+                yield clip, decode_file(os.fspath(root / clip.file), *self._arguments)
+            return
+        clips, waiting = iter(clips), collections.deque()
+        for clip in itertools.islice(clips, self._jobs * _CLIPS_IN_FLIGHT):
+            waiting.append((clip, self._submit(root, clip)))
+        while waiting:
+            clip, future = waiting.popleft()
+            decoded = future.result()
+            for following in itertools.islice(clips, 1):
+                waiting.append((following, self._submit(root, following)))
+            yield clip, decoded
+
+    def _submit(self, root: pathlib.Path, clip: Clip):
+        return self._pool.submit(decode_file, os.fspath(root / clip.file), *self._arguments)

@@ -1,0 +1,306 @@
+"""`prepare`: from sound files to records, whole or not at all; `cards`: what can be prepared."""
+
+import contextlib
+import dataclasses
+import difflib
+import fcntl
+import importlib
+import os
+import pathlib
+import re
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from types import ModuleType
+
+from data_prep.clips import ClipList, DatasetCard
+from keras_audio.audio import check_channels, check_sample_rate
+from keras_audio.files import read_json
+
+# Each is the name of a module with a CARD and `list_clips(source)`.
+_DATASETS = ("toy_sounds", "audio_folder", "esc10", "esc50", "urbansound8k")
+_VERSION = "1.0.0"
+# A worker starts in half a second, the time of about this many clips.
+_CLIPS_WORTH_A_WORKER = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class PrepareResult:
+    """What `prepare` did.
+
+    Attributes:
+        path: The folder of the records, for `tfds.builder_from_directory`.
+        clips: How many clips they hold.
+        seconds: How long it took.
+        missing: The files left out and why, "file: reason".
+        reused: Whether the records were there already.
+        notes: What else a user should know, such as files left aside.
+    """
+
+    path: pathlib.Path
+    clips: int
+    seconds: float
+    missing: tuple[str, ...] = ()
+    reused: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def cards() -> tuple[DatasetCard, ...]:
+    """The cards of all data sets.
+
+    Example:
+        >>> [card.name for card in cards()]
+        ['toy_sounds', 'audio_folder', 'esc10', 'esc50', 'urbansound8k']
+    """
+    return tuple(_module(name).CARD for name in _DATASETS)
+
+
+def prepare(
+    name: str,
+    *,
+    source: str | os.PathLike | None = None,
+    sample_rate: int | None = None,
+    channels: int = 1,
+    data_dir: str | os.PathLike = "data",
+    dataset_name: str | None = None,
+    allow_missing: bool = False,
+    force: bool = False,
+    jobs: int | None = None,
+    progress: bool = True,
+) -> PrepareResult:
+    """Write the records of a data set: `<data_dir>/<name>/<rate>hz_<channels>ch/<version>/`.
+
+    The folder appears complete or not at all, and existing records are not written again: asked
+    for once more from the same source, they are returned at once.
+
+    Args:
+        name: The data set, one of `cards()`.
+        source: Its folder (or the CSV of `audio_folder`); `None` for `toy_sounds`, which are
+            generated, and for records that exist.
+        sample_rate: Hz of the records; `None` for the card's.
+        channels: Channels of the records, 1 or 2.
+        data_dir: Where the records of all data sets go.
+        dataset_name: What to call the records, if not `name`: lower-case letters, digits, `_`.
+        allow_missing: Go on without files that are missing or bad, and record which.
+        force: Write existing records again; the old ones stay until the new are complete.
+        jobs: How many processes decode; `None` for as many as there are cores.
+        progress: Whether to show a progress bar and remarks on stderr.
+
+    Returns:
+        Where the records are, how many clips, and what is missing.
+
+    Raises:
+        ValueError: If an argument or the source is not as expected, if files are missing or bad
+            (all are named) without `allow_missing`, or if records of another source are there.
+
+    Example:
+        >>> import tempfile
+        >>> data_dir = tempfile.mkdtemp()
+        >>> result = prepare("toy_sounds", data_dir=data_dir, progress=False)
+        >>> str(result.path.relative_to(data_dir)), result.missing
+        ('toy_sounds/8000hz_1ch/1.0.0', ())
+    """
+    started = time.perf_counter()
+    module = _module(name)
+    rate = check_sample_rate(module.CARD.sample_rate if sample_rate is None else sample_rate)
+    if check_channels(channels) > 2:
+        raise ValueError(f"Expected mono or stereo records. Received: channels={channels}")
+    if jobs is not None and (not isinstance(jobs, int) or jobs < 1):
+        raise ValueError(f"Expected a positive number of processes. Received: jobs={jobs!r}")
+    dataset_name = _check_dataset_name(name, dataset_name)
+    config_name = f"{rate}hz_{channels}ch"
+    data_dir = pathlib.Path(data_dir)
+    folder = data_dir / dataset_name / config_name / _VERSION
+
+    with contextlib.ExitStack() as stack:
+        if force or not folder.is_dir():
+            workshop = stack.enter_context(_workshop(data_dir, dataset_name))
+        # Asked only now: a build killed between its last two steps was just put right, and one
+        # that another process ran may have ended.
+        if folder.is_dir() and not force:
+            result = _reuse(name, module, folder, source)
+        else:
+            clip_list = module.list_clips(_source(module, source, data_dir, force))
+            result = _build(
+                module.CARD,
+                clip_list,
+                folder=folder,
+                workshop=workshop,
+                sample_rate=rate,
+                channels=channels,
+                allow_missing=allow_missing,
+                jobs=_jobs(jobs, len(clip_list.clips)),
+                progress=progress,
+            )
+    result = dataclasses.replace(result, seconds=time.perf_counter() - started)
+    if progress:
+        _remark(result)
+    return result
+
+
+def _module(name: str) -> ModuleType:
+    if name not in _DATASETS:
+        near = difflib.get_close_matches(str(name), _DATASETS, n=1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        raise ValueError(
+            f"Expected one of the data sets {', '.join(_DATASETS)}{hint}. Received: name={name!r}"
+        )
+    return importlib.import_module(f"data_prep.{name}")
+
+
+def _check_dataset_name(name: str, dataset_name: str | None) -> str:
+    if dataset_name is None:
+        return name
+    # TFDS builds file names of it and takes them apart again.
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", str(dataset_name), re.ASCII):
+        raise ValueError(
+            "Expected a name of lower-case letters, digits and underscores, beginning with a "
+            f"letter. Received: dataset_name={dataset_name!r}"
+        )
+    if dataset_name != name and dataset_name in (*_DATASETS, "sources"):
+        raise ValueError(
+            f"Expected a name that no other data set has. Received: dataset_name={dataset_name!r}"
+        )
+    return dataset_name
+
+
+def _jobs(jobs: int | None, clips: int) -> int:
+    if jobs is not None:
+        return jobs
+    return max(1, min(len(os.sched_getaffinity(0)), clips // _CLIPS_WORTH_A_WORKER))
+
+
+def _source(
+    module: ModuleType, source: str | os.PathLike | None, data_dir: pathlib.Path, force: bool
+) -> pathlib.Path:
+    if source is not None:
+        source = pathlib.Path(source)
+        if not source.exists():
+            raise ValueError(f"Expected an existing source. Received: source={source}")
+        return source
+    if not hasattr(module, "write_toy_sounds"):
+        card = module.CARD
+        where = f", from {card.url}" if card.url else ""
+        raise ValueError(
+            f"Expected the source of {card.name} ({card.layout}{where}). Received: source=None"
+        )
+    folder = data_dir / "sources" / "toy_sounds"
+    if force or not folder.is_dir():
+        module.write_toy_sounds(folder)
+    return folder
+
+
+def _reuse(
+    name: str, module: ModuleType, folder: pathlib.Path, source: str | os.PathLike | None
+) -> PrepareResult:
+    try:
+        metadata = read_json(folder / "metadata.json")
+        clips, missing = metadata["clips"], tuple(metadata["missing"])
+        recorded = metadata["dataset"], metadata["source_fingerprint"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"Expected records written by `prepare`, got a folder without their metadata; "
+            f"force=True replaces it. Received: path={folder}"
+        ) from error
+    same = recorded[0] == name
+    if same and source is not None:
+        clip_list = module.list_clips(_source(module, source, folder, False))
+        same = recorded[1] == clip_list.fingerprint()
+    if not same:
+        raise ValueError(
+            "Expected the source that the existing records were made from, got another or a "
+            "changed one; force=True replaces them, another dataset_name keeps both. "
+            f"Received: source={source} for {folder}"
+        )
+    return PrepareResult(folder, clips, 0.0, missing, reused=True)
+
+
+def _build(
+    card: DatasetCard,
+    clip_list: ClipList,
+    *,
+    folder: pathlib.Path,
+    workshop: pathlib.Path,
+    sample_rate: int,
+    channels: int,
+    allow_missing: bool,
+    jobs: int,
+    progress: bool,
+) -> PrepareResult:
+    # TensorFlow is not imported before there is something to write.
+    from data_prep.base import write_records
+
+    staged, clips, missing = write_records(
+        workshop / "new",
+        dataset_name=folder.parent.parent.name,
+        config_name=folder.parent.name,
+        sample_rate=sample_rate,
+        channels=channels,
+        clip_list=clip_list,
+        card=card,
+        jobs=jobs,
+        progress=progress,
+    )
+    if missing and not allow_missing:
+        raise ValueError(
+            f"Expected sound files that are all there and readable, got {len(missing)} missing or "
+            f"bad (allow_missing=True goes on without them): {'; '.join(missing)}. "
+            f"Received: source={clip_list.root}"
+        )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if folder.exists():
+        previous = _previous(workshop, folder)
+        previous.parent.mkdir(parents=True)
+        os.rename(folder, previous)
+    os.rename(staged, folder)
+    return PrepareResult(folder, clips, 0.0, missing, notes=clip_list.notes)
+
+
+@contextlib.contextmanager
+def _workshop(data_dir: pathlib.Path, dataset_name: str) -> Iterator[pathlib.Path]:
+    """Give a folder to build in, for one process at a time; what a killed one left is swept."""
+    workshop = data_dir / ".building" / dataset_name
+    try:
+        workshop.parent.mkdir(parents=True, exist_ok=True)
+        # The system lets go of the lock when the process ends, however it ends.
+        lock = open(workshop.with_suffix(".lock"), "w")
+    except OSError as error:
+        raise ValueError(
+            f"Expected a folder to write to, got {error.strerror}. Received: data_dir={data_dir}"
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ValueError(
+                "Expected to be the only process that prepares this data set, got another at "
+                f"work. Received: dataset_name={dataset_name}, data_dir={data_dir}"
+            ) from error
+        _sweep(data_dir, workshop)
+        try:
+            yield workshop
+        finally:
+            _sweep(data_dir, workshop)
+
+
+def _sweep(data_dir: pathlib.Path, workshop: pathlib.Path) -> None:
+    """Remove the workshop; if a build was killed between its two renames, undo the first."""
+    for previous in _previous(workshop, workshop).parent.parent.glob(f"*/{_VERSION}"):
+        folder = data_dir / workshop.name / previous.parent.name / _VERSION
+        if not folder.exists():
+            os.rename(previous, folder)
+    shutil.rmtree(workshop, ignore_errors=True)
+
+
+def _previous(workshop: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
+    return workshop / "previous" / folder.parent.name / _VERSION
+
+
+def _remark(result: PrepareResult) -> None:
+    for note in result.notes:
+        print(f"note: {note}", file=sys.stderr)
+    if result.reused:
+        print(f"{result.path} is there already: {result.clips} clips", file=sys.stderr)
+    for problem in result.missing:
+        print(f"missing: {problem}", file=sys.stderr)
