@@ -20,9 +20,6 @@ OUTPUTS = ("probabilities", "embedding")
 # Largest difference allowed between the written file and the model: in probabilities, and in
 # embeddings as a part of the largest value, which float32 rounding grows with.
 TOLERANCE = 1e-5
-# The same where layers compute in half precision: TensorFlow fuses operations of a graph that the
-# model runs one by one, and each fusion saves a rounding to 8 or 11 bits.
-HALF_TOLERANCE = 2e-2
 
 
 def export_saved_model(
@@ -274,22 +271,20 @@ def _compare(
         pairs = [(answers[f"{name}/{output}"], expected[name][output]) for name in batches]
         differences[output] = max(float(np.abs(ours - model).max()) for ours, model in pairs)
         largest[output] = max(float(np.abs(model).max()) for _, model in pairs)
-    half = any(layer.compute_dtype in ("float16", "bfloat16") for layer in model._flatten_layers())
-    tolerance = HALF_TOLERANCE if half else TOLERANCE
     # `not <=`, so that NaN is refused too.
     if not (
-        differences["probabilities"] <= tolerance
-        and differences["embedding"] <= tolerance * max(1.0, largest["embedding"])
+        differences["probabilities"] <= TOLERANCE
+        and differences["embedding"] <= TOLERANCE * max(1.0, largest["embedding"])
     ):
         raise ValueError(
-            f"Expected the export of {model.name!r} to answer like the model within {tolerance}. "
+            f"Expected the export of {model.name!r} to answer like the model within {TOLERANCE}. "
             f"Received: largest difference {differences['probabilities']:.3g} in probabilities, "
             f"{differences['embedding']:.3g} in embeddings; nothing was written"
         )
     return {
         "max_abs_difference": differences,
         "max_abs_embedding": largest["embedding"],
-        "tolerance": tolerance,
+        "tolerance": TOLERANCE,
         "shapes": {name: list(batch.shape) for name, batch in batches.items()},
         "versions": metadata["versions"],
         "python": sys.version.split()[0],

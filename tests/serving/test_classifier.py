@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from small_model import CLIP, LABELS, RATE, build
 
 from keras_audio.serving import load_classifier
 from keras_audio.serving.classifier import Classifier
 from keras_audio.serving.export import serving_function
-from tests.serving.conftest import CLIP, LABELS, RATE, build
 
 
 @pytest.fixture(scope="module")

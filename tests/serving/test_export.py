@@ -8,11 +8,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from small_model import CLIP, LABELS, RATE, build
 
 from keras_audio.layers import LogMelSpectrogram, PadFrames
 from keras_audio.serving import export
 from keras_audio.serving.export import clip_samples, export_saved_model, serving_function
-from tests.serving.conftest import CLIP, LABELS, RATE, build
 
 
 def test_another_process_with_tensorflow_alone_gives_the_same(exported, model, tmp_path, random):

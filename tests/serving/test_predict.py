@@ -6,6 +6,7 @@ import threading
 import numpy as np
 import pytest
 import soundfile
+from small_model import LABELS, RATE
 
 from keras_audio import audio
 from keras_audio.serving import (
@@ -17,7 +18,6 @@ from keras_audio.serving import (
     top_classes,
     write_csv,
 )
-from tests.serving.conftest import LABELS, RATE
 
 
 @pytest.fixture(scope="module")
