@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # Names that files of libsndfile's formats go by, apart from the format's own name; and the formats
 # whose files are not sounds or do not say their sample rate.
-_OTHER_SUFFIXES = {"aif", "aifc", "oga", "opus", "snd", "sph"}
+_OTHER_SUFFIXES = {"aif", "aifc", "oga", "opus", "snd", "sph", "wave"}
 _NOT_SOUNDS = {"htk", "mat4", "mat5", "raw", "xi"}
 
 
@@ -206,15 +206,17 @@ def _decoded(
     classifier: "Classifier", files: Sequence[pathlib.Path]
 ) -> Iterator[tuple[pathlib.Path, np.ndarray | ValueError]]:
     """What was read of `files`, in their order, a few of them decoded ahead by threads."""
-    from keras_audio.audio import read_audio
+    from keras_audio.audio import read_audio, to_pcm16
 
     def read(path: pathlib.Path) -> np.ndarray | ValueError:
         try:
-            return read_audio(
+            waveform, _ = read_audio(
                 path, sample_rate=classifier.sample_rate, channels=classifier.channels
-            )[0]
+            )
         except ValueError as error:
             return error
+        # The model was trained on 16-bit records: there, what is below their step is silence.
+        return to_pcm16(waveform).astype(np.float32) / 32768
 
     threads = min(4, os.cpu_count() or 1)
     ahead: collections.deque = collections.deque()

@@ -3,6 +3,8 @@ import pytest
 import tensorflow as tf
 from small_model import CLIP, LABELS, RATE, build
 
+from keras_audio.files import write_json
+from keras_audio.recipes import ResidualBlocks
 from keras_audio.serving import load_classifier
 from keras_audio.serving.classifier import Classifier
 from keras_audio.serving.export import serving_function
@@ -84,6 +86,21 @@ def test_a_model_of_any_length_takes_a_sound_whole(random):
     np.testing.assert_allclose(classifier.predict(sound), expected, rtol=0, atol=1e-5)
     with pytest.raises(ValueError, match="a sound that the model can take.*samples=30"):
         classifier.predict(sound[:30])
+
+
+def test_a_run_folder_answers_like_its_export(classifier, model, tmp_path, random):
+    recipe = ResidualBlocks(dataset="esc10", fold=1, sample_rate=RATE)
+    write_json(tmp_path / "recipe.json", recipe.to_dict())
+    with pytest.raises(ValueError, match="trained for an epoch"):
+        load_classifier(tmp_path)
+    (tmp_path / "labels.txt").write_text("\n".join(LABELS))
+    model.save(tmp_path / "model.keras")
+    run = load_classifier(tmp_path)
+    assert (run.labels, run.sample_rate, run.channels) == (LABELS, RATE, 1)
+    assert run.clip_samples == CLIP
+    sounds = [random.normal(0, 0.3, (n, 1)) for n in (700, 3 * CLIP + 1234)]
+    expected = classifier.predict_batch(sounds)
+    np.testing.assert_allclose(run.predict_batch(sounds), expected, rtol=0, atol=1e-5)
 
 
 def test_waveforms_that_do_not_fit(classifier):

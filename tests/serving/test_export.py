@@ -10,8 +10,10 @@ import pytest
 import tensorflow as tf
 from small_model import CLIP, LABELS, RATE, build
 
+from keras_audio.audio import read_audio
 from keras_audio.layers import LogMelSpectrogram, PadFrames
-from keras_audio.serving import export
+from keras_audio.recipes import ResidualBlocks
+from keras_audio.serving import export, load_classifier
 from keras_audio.serving.export import clip_samples, export_saved_model, serving_function
 
 
@@ -47,6 +49,30 @@ def test_another_process_with_tensorflow_alone_gives_the_same(exported, model, t
         assert answers[n + "embedding"].shape == (2, 8)
     # The sounds are told apart: equal answers mean something.
     assert np.ptp(answers["700probabilities"], axis=0).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param({"normalization": "log_mel", "block": "rb1"}, id="log_mel"),
+        pytest.param({"block": "rb4"}, id="m34_res", marks=pytest.mark.slow),
+    ],
+)
+def test_the_models_of_the_recipe(tmp_path, settings, esc10_files):
+    recipe = ResidualBlocks(**settings)
+    model = recipe.build_model(10)
+    labels = [f"class {index}" for index in range(10)]
+    waveform, _ = read_audio(esc10_files[0], sample_rate=8000, channels=1)
+    path = export_saved_model(
+        model, tmp_path / "model", labels=labels, sample_rate=8000, probe=[waveform[:20000]]
+    )
+    classifier = load_classifier(path)
+    assert classifier.clip_samples == 32000
+    # Five seconds: a window of four and one of the last second, which is a quarter.
+    assert 40000 <= len(waveform) < 64000
+    windows = [waveform[np.newaxis, :32000], waveform[np.newaxis, 32000:]]
+    expected = np.mean([model(window)[0] for window in windows], axis=0)
+    np.testing.assert_allclose(classifier.predict(waveform), expected, rtol=0, atol=1e-5)
 
 
 def test_signatures_assets_and_figures(exported):

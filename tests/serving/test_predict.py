@@ -57,7 +57,8 @@ def test_a_folder_with_a_bad_file(classifier, folder):
         assert prediction.error is None
         waveform, rate = audio.read_audio(prediction.path, sample_rate=RATE, channels=1)
         assert rate == RATE
-        alone = classifier.predict(waveform)
+        # Through 16 bits, as in the records of a data set.
+        alone = classifier.predict(audio.to_pcm16(waveform) / 32768)
         np.testing.assert_allclose(prediction.probabilities, alone, rtol=0, atol=1e-6)
 
 
@@ -68,6 +69,15 @@ def test_real_clips_of_all_formats(classifier, esc10_files, shared):
     sums = [prediction.probabilities.sum() for prediction in predictions]
     np.testing.assert_allclose(sums, 1, rtol=0, atol=1e-5)
     assert len({prediction.probabilities.tobytes() for prediction in predictions}) > 5
+
+
+def test_what_is_below_16_bits_is_silence_as_in_training(classifier, tmp_path, random):
+    whisper = random.uniform(-1, 1, (3000, 1)) * 1e-5
+    soundfile.write(tmp_path / "whisper.wav", whisper, RATE, subtype="FLOAT")
+    (prediction,) = predict_files(classifier, tmp_path)
+    silence = classifier.predict(np.zeros((3000, 1)))
+    np.testing.assert_allclose(prediction.probabilities, silence, rtol=0, atol=1e-6)
+    assert np.abs(prediction.probabilities - classifier.predict(whisper)).max() > 0.01
 
 
 def test_results_come_in_order_before_the_last_file_is_read(classifier, folder, monkeypatch):
