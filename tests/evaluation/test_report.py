@@ -1,0 +1,338 @@
+"""The page read back with an HTML parser: sound, safe, complete, and asking for nothing."""
+
+import base64
+import html.parser
+import io
+import pathlib
+import re
+
+import numpy as np
+import pytest
+import soundfile
+
+import keras_audio.evaluation.plots as plots
+from keras_audio.evaluation.metrics import classification_metrics, wilson_interval
+from keras_audio.evaluation.predictions import prediction_rows
+from keras_audio.evaluation.report import Mistake, worst_mistakes, write_report
+
+VOID = {"meta", "img", "br", "hr", "link", "input"}
+RATE = 8000
+EVIL = '"><img src=x onerror=alert(1)><script>alert(2)</script>'
+
+
+class Page(html.parser.HTMLParser):
+    """Checks that elements close in order; collects elements and the cells of tables."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.elements, self.tables, self.words = [], [], {}, []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "table":
+            self.caption, self.rows = "", []
+        elif tag == "tr":
+            self.rows.append([])
+        elif tag in ("td", "th"):
+            self.rows[-1].append("")
+
+    def handle_startendtag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+        if tag == "table":
+            self.tables[self.caption.strip()] = self.rows
+
+    def handle_data(self, data):
+        if "caption" in self.open:
+            self.caption += data
+        elif "td" in self.open or "th" in self.open:
+            self.rows[-1][-1] += data
+        if "script" not in self.open and "style" not in self.open:
+            self.words.append(data)
+
+    def attributes(self, tag, name):
+        return [found.get(name) for element, found in self.elements if element == tag]
+
+
+def sound(seed, seconds=0.2):
+    generator = np.random.default_rng(seed)
+    return generator.uniform(-0.5, 0.5, (int(seconds * RATE), 1)).astype(np.float32)
+
+
+def inputs(labels=("dog", "rain", "siren"), clips=40, seed=0, sharpness=1.5, **changes):
+    generator = np.random.default_rng(seed)
+    targets = generator.integers(0, len(labels), clips)
+    logits = generator.normal(size=(clips, len(labels))) + sharpness * np.eye(len(labels))[targets]
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    records = [{"clip_id": f"clip-{i}", "fold": 1, "source": f"rec-{i // 2}"} for i in range(clips)]
+    rows = prediction_rows(records, targets, probabilities, labels)
+    mistakes = [
+        Mistake(
+            row["clip_id"],
+            row["target"],
+            row["predicted"],
+            float(row["probability"]),
+            sound(index),
+            RATE,
+        )
+        for index, row in enumerate(worst_mistakes(rows))
+    ]
+    return {
+        "title": "residual_blocks on toy sounds",
+        "metrics": classification_metrics(targets, probabilities, labels),
+        "predictions": rows,
+        "history": {"epoch": [1, 2, 3], "val_accuracy": [0.1, 0.3, 0.2], "loss": [3, 2, 1]},
+        "recipe": {"block": "rb4", "learning_rate": 1e-3, "early": None, "nested": {"a": [1, 2]}},
+        "environment": {"packages": {"keras": "3.15.1"}, "devices": []},
+        "mistakes": mistakes,
+    } | changes
+
+
+def report(tmp_path, **changes):
+    path = tmp_path / "report.html"
+    write_report(path, **changes)
+    text = path.read_text(encoding="utf-8")
+    return Page(text), text
+
+
+def test_it_asks_for_nothing(tmp_path):
+    page, text = report(tmp_path, **inputs())
+    for _, attributes in page.elements:
+        for name in ("src", "href", "srcset", "data", "action", "poster", "xlink:href"):
+            value = attributes.get(name)
+            assert value is None or value.startswith(("data:", "#")), value[:80]
+    # The name of SVG looks like an address and is none.
+    assert set(re.findall(r"https?://[^\"' <]*", text)) == {"http://www.w3.org/2000/svg"}
+    assert "@import" not in text and "url(" not in text and "//cdn" not in text
+    policy = next(a["content"] for tag, a in page.elements if "http-equiv" in a)
+    assert policy.startswith("default-src 'none';") and "http" not in policy
+
+
+def test_links_inside_the_page_lead_somewhere(tmp_path):
+    page, _ = report(tmp_path, **inputs())
+    ids = {attributes["id"] for _, attributes in page.elements if "id" in attributes}
+    links = [href[1:] for href in page.attributes("a", "href")]
+    assert len(links) == 5 and set(links) <= ids
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_numbers_are_the_metrics(tmp_path, seed):
+    labels = [f"class {index}" for index in range(3 + 4 * seed)]
+    values = inputs(labels, clips=30, seed=seed)
+    metrics = values["metrics"]
+    page, text = report(tmp_path, **values)
+    flat = re.sub(r"\s+", " ", " ".join(page.words))
+    low, high = wilson_interval(round(metrics["accuracy"] * 30), 30)
+    for name, shown in (
+        (
+            "Accuracy",
+            f"{100 * metrics['accuracy']:.1f} % 95 %: {100 * low:.1f} % – {100 * high:.1f} %",
+        ),
+        ("Balanced accuracy", f"{100 * metrics['balanced_accuracy']:.1f} %"),
+        ("mAP", f"{metrics['mean_average_precision']:.3f}"),
+        ("Log loss", f"{metrics['log_loss']:.3f}"),
+        ("Clips", f"30 15 recordings, {len(labels)} classes"),
+    ):
+        assert f"{name} {shown}" in flat
+    (table,) = [rows for caption, rows in page.tables.items() if "class without" in caption]
+    assert len(table) == 1 + len(labels)
+    for row, cells in zip(metrics["per_class"], table[1:], strict=True):
+        keys = ("precision", "recall", "f1", "average_precision")
+        numbers = ["–" if row[key] is None else f"{row[key]:.3f}" for key in keys]
+        assert cells == [row["label"], str(row["support"]), *numbers]
+    assert plots.confusion_matrix(metrics["confusion_matrix"], labels) in text
+    pairs = page.tables.get("Most frequent confusions", [[]])[1:]
+    for target, predicted, count, share in pairs:
+        row, column = labels.index(target), labels.index(predicted)
+        matrix = np.array(metrics["confusion_matrix"])
+        assert int(count) == matrix[row, column] and row != column
+        assert share == f"{100 * matrix[row, column] / matrix[row].sum():.0f}\u202f%"
+    counts = [int(pair[2]) for pair in pairs]
+    assert counts == sorted(counts, reverse=True)
+
+
+def test_mistakes_can_be_heard(tmp_path):
+    values = inputs()
+    page, text = report(tmp_path, **values)
+    mistakes = values["mistakes"]
+    sounds = page.attributes("audio", "src")
+    assert len(sounds) == len(mistakes) > 3
+    for uri, mistake in zip(sounds, mistakes, strict=True):
+        data = base64.b64decode(uri.removeprefix("data:audio/flac;base64,"), validate=True)
+        audio, rate = soundfile.read(io.BytesIO(data), always_2d=True)
+        assert rate == RATE
+        np.testing.assert_allclose(audio, mistake.audio, atol=1 / 32768)
+    assert all(source.startswith("data:image/png") for source in page.attributes("img", "src"))
+    for alt, mistake in zip(page.attributes("img", "alt"), mistakes, strict=True):
+        assert alt == f"Spectrogram of {mistake.clip_id}, a {mistake.target} of 0.2 seconds"
+    probabilities = [float(row[4]) for row in page.tables["Surest first"][1:]]
+    wrong = [row for row in values["predictions"] if row["target"] != row["predicted"]]
+    assert len(probabilities) == len(wrong)
+    assert probabilities == sorted(probabilities, reverse=True)
+    assert f"{len(wrong)} of 40 clips" in text
+
+
+def test_sounds_stop_at_the_limit(tmp_path):
+    values = inputs()
+    size = len(report(tmp_path, **values)[0].attributes("audio", "src")[0])
+    page, text = report(tmp_path, **values, audio_bytes=3 * size + size // 2)
+    assert len(page.attributes("audio", "src")) == 3
+    assert len(page.attributes("img", "src")) == len(values["mistakes"])
+    assert text.count("Sound left out") == len(values["mistakes"]) - 3
+
+
+def test_names_from_outside_stay_text(tmp_path):
+    labels = [EVIL, "a & b", "</svg></table></body>"]
+    values = inputs(labels, clips=30)
+    for row in values["predictions"]:
+        row["clip_id"] += EVIL
+        row["source"] += EVIL
+    mistakes = [
+        Mistake(m.clip_id + EVIL, m.target, m.predicted, m.probability, m.audio, m.sample_rate)
+        for m in values["mistakes"]
+    ]
+    page, text = report(
+        tmp_path,
+        **values
+        | {
+            "title": EVIL,
+            "mistakes": mistakes,
+            "history": {"loss" + EVIL: [1, 2]},
+            "recipe": {EVIL: EVIL, "nested": {EVIL: [EVIL]}},
+            "environment": {EVIL: EVIL},
+            "split": {EVIL: {EVIL: EVIL}},
+            "training": {EVIL: EVIL},
+        },
+    )
+    assert [tag for tag, _ in page.elements].count("script") == 1
+    assert len(page.attributes("img", "src")) == len(mistakes)
+    assert all(source.startswith("data:") for source in page.attributes("img", "src"))
+    assert not [a for _, a in page.elements if any(name.startswith("on") for name in a)]
+    assert page.words.count(EVIL) > 5
+    (table,) = [rows for caption, rows in page.tables.items() if "class without" in caption]
+    assert [cells[0] for cells in table[1:]] == labels
+
+
+def test_fifty_classes(tmp_path):
+    """400 clips, and 44.1 kHz sounds of five seconds that do not all fit."""
+    labels = [f"class number {index}" for index in range(50)]
+    values = inputs(labels, clips=400)
+    assert len(values["mistakes"]) == 12
+    loud = [
+        Mistake(m.clip_id, m.target, m.predicted, m.probability, sound(i, 27.0), RATE)
+        for i, m in enumerate(values["mistakes"])
+    ]
+    page, text = report(tmp_path, **values | {"mistakes": loud})
+    assert len(text.encode()) < 3_000_000
+    assert 0 < len(page.attributes("audio", "src")) < 12
+    assert (
+        len([rows for caption, rows in page.tables.items() if "class without" in caption][0]) == 51
+    )
+
+
+def test_long_lists_end(tmp_path):
+    page, text = report(tmp_path, **inputs(clips=1500, sharpness=0.0))
+    assert len(page.tables["Surest first"]) == 501
+    assert re.search(r"The first 500 of \d{3,4} mistakes", text)
+
+
+@pytest.mark.parametrize("history", [None, {}])
+def test_without_training(tmp_path, history):
+    page, text = report(tmp_path, **inputs(history=history))
+    assert "Learning curves" not in text and "learning" not in text.split("<main>")[1][:200]
+    assert "Training" not in page.tables
+
+
+def test_without_mistakes(tmp_path):
+    page, text = report(tmp_path, **inputs(sharpness=99.0))
+    assert "every clip was recognised" in text
+    assert "Most frequent confusions" not in page.tables and not page.attributes("audio", "src")
+
+
+def test_tables_of_setup(tmp_path):
+    page, text = report(
+        tmp_path,
+        **inputs(),
+        split={"training": {"clips": 320, "recordings": 201}},
+        training={"best_epoch": 3, "best_value": 0.123456789},
+    )
+    assert page.tables["Configuration"] == [
+        ["block", "rb4"],
+        ["learning_rate", "0.001"],
+        ["early", "–"],
+        ["nested.a", "1, 2"],
+    ]
+    assert page.tables["Environment"] == [["packages.keras", "3.15.1"], ["devices", "–"]]
+    assert page.tables["Split"] == [["training clips", "320"], ["training recordings", "201"]]
+    assert page.tables["Training"] == [["best_epoch", "3"], ["best_value", "0.123457"]]
+    # What the training calls its best epoch wins over what the history suggests.
+    assert "best epoch 3" in text and "best epoch 2" not in text
+
+
+def test_same_input_same_bytes(tmp_path):
+    assert report(tmp_path, **inputs())[1] == report(tmp_path, **inputs())[1]
+
+
+def test_accessible(tmp_path):
+    page, _ = report(tmp_path, **inputs())
+    assert dict(page.elements)["html"] == {"lang": "en"}
+    for tag, attributes in page.elements:
+        if tag == "svg":
+            assert attributes["role"] == "img" and attributes["aria-label"]
+        if tag == "audio":
+            assert attributes["aria-label"]
+    assert "" not in page.tables and len(page.tables) == 5
+
+
+def luminance(color):
+    channels = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+def contrast(first, second):
+    dark, light = sorted((luminance(first), luminance(second)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def blend(color, below, opacity):
+    mixed = [
+        round(opacity * int(color[i : i + 2], 16) + (1 - opacity) * int(below[i : i + 2], 16))
+        for i in (1, 3, 5)
+    ]
+    return "#" + "".join(f"{value:02x}" for value in mixed)
+
+
+def test_contrast_in_every_theme():
+    """WCAG AA: 4.5 to 1 for text, also on the strongest cell of a matrix; 3 to 1 for lines."""
+    template = pathlib.Path(plots.__file__).with_name("report.html.j2").read_text()
+    themes = re.findall(r":root \{(.*?)\}", template, re.DOTALL)
+    assert len(themes) == 3
+    for theme in themes:
+        colors = {
+            name: value if len(value) == 7 else "#" + "".join(2 * digit for digit in value[1:])
+            for name, value in re.findall(r"--(\w+): (#[0-9a-f]+)", theme)
+        }
+        for ground in ("card", "page"):
+            for text in ("ink", "muted", "accent"):
+                assert contrast(colors[text], colors[ground]) >= 4.5, (text, ground)
+        for line in ("training", "validation", "correct", "wrong"):
+            assert contrast(colors[line], colors["card"]) >= 3, line
+        for fill in ("correct", "wrong"):
+            cell = blend(colors[fill], colors["card"], plots.STRONGEST)
+            assert contrast(colors["ink"], cell) >= 4.5, fill
+
+
+def test_predictions_must_be_those_measured(tmp_path):
+    values = inputs()
+    values["predictions"].pop()
+    with pytest.raises(ValueError, match="40 clips.*39 predictions"):
+        write_report(tmp_path / "report.html", **values)
+    assert list(tmp_path.iterdir()) == []
