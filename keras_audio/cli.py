@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import logging
 import os
 import pathlib
 import shutil
@@ -29,11 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0: done. 1: done but for some files, which are listed. 2: wrong input, in one sentence.
     """
-    # TensorFlow's notes on how it was built help nobody here; its errors still show.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     options = _parser().parse_args(arguments)
     try:
+        if options.verb not in (datasets, demo):
+            _import_tensorflow()
         return options.verb(options) or 0
     except BrokenPipeError:  # `keras-audio predict ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -43,6 +43,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"keras-audio: {error}", file=sys.stderr)
         return 2
+
+
+def _import_tensorflow() -> None:
+    """Import TensorFlow without its notes on how it was built and which GPU it did not find.
+
+    It writes them to the file descriptor, past Python and past TF_CPP_MIN_LOG_LEVEL, so that
+    descriptor is turned away meanwhile. An import that fails raises as ever.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def datasets(options: argparse.Namespace) -> None:

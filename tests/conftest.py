@@ -23,3 +23,13 @@ def shared() -> pathlib.Path:
 def esc10_files(shared) -> list[pathlib.Path]:
     """The 400 real clips of ESC-10."""
     return sorted((shared / "data" / "esc10").glob("*/*.ogg"))
+
+
+@pytest.fixture(scope="session")
+def toy_data(tmp_path_factory) -> pathlib.Path:
+    """A data folder with the toy sounds prepared at 8 kHz mono."""
+    import data_prep
+
+    folder = tmp_path_factory.mktemp("data")
+    data_prep.prepare("toy_sounds", sample_rate=8000, data_dir=folder, progress=False)
+    return folder

@@ -1,6 +1,6 @@
 """Prepared records into batches: folds, the check for leaks, and the tf.data pipelines."""
 
-from keras_audio.data.pipeline import clip_arrays, evaluation_batches, training_batches
+from keras_audio.data.pipeline import TrainingBatches, clip_arrays, evaluation_batches
 from keras_audio.data.records import Clip, Records, open_records
 from keras_audio.data.splits import Split, make_split
 
@@ -8,9 +8,9 @@ __all__ = [
     "Clip",
     "Records",
     "Split",
+    "TrainingBatches",
     "clip_arrays",
     "evaluation_batches",
     "make_split",
     "open_records",
-    "training_batches",
 ]

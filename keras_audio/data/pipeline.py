@@ -10,51 +10,50 @@ import tensorflow as tf
 from keras_audio.data.records import Records
 
 
-def training_batches(
-    records: Records,
-    folds: Sequence[int],
-    clip_steps,
-    *,
-    batch_size: int,
-    seed: int,
-    first_epoch: int = 0,
-    first_step: int = 0,
-) -> tf.data.Dataset:
-    """Endless batches of the clips of `folds`, epoch after epoch, no batch across two epochs.
+class TrainingBatches:
+    """Batches of the clips of some folds, in an order of its own each epoch.
 
-    The order of an epoch is a function of `seed` and the epoch's number alone, so a training that
-    starts at any epoch and step sees what an unbroken one would have seen from there.
+    The order of an epoch follows from `seed` and the epoch's number, so a training that goes on
+    at any epoch and step sees what an unbroken one would have seen from there.
 
     Args:
         records: The prepared data set.
         folds: The folds to read.
         clip_steps: Keras model from waveforms (1, samples, channels) to what the network takes.
         batch_size: Clips a batch; the last one of an epoch may be smaller.
-        seed: Draws the order.
-        first_epoch: Number of the epoch to begin with.
-        first_step: Batches of the first epoch to leave out.
-
-    Returns:
-        A data set of (inputs, one-hot labels (batch, classes) float32).
+        seed: Draws the orders.
     """
-    clips = _cached(records, folds)
-    count = len(records.clips(folds))
-    steps = math.ceil(count / batch_size)
 
-    def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
-        shuffle_seed = tf.random.experimental.stateless_fold_in(
-            tf.constant([seed, 0], tf.int64), epoch
-        )[0]
+    def __init__(
+        self,
+        records: Records,
+        folds: Sequence[int],
+        clip_steps,
+        *,
+        batch_size: int,
+        seed: int,
+    ) -> None:
+        self._clips = _cached(records, folds)
+        self._count = len(records.clips(folds))
+        self._run = _runner(clip_steps, len(records.labels))
+        self._batch_size, self._seed = batch_size, seed
+        self.steps = math.ceil(self._count / batch_size)
+
+    def epoch(self, number: int, first_step: int = 0) -> tf.data.Dataset:
+        """The batches of one epoch: (inputs, one-hot labels (batch, classes) float32).
+
+        Args:
+            number: Of the epoch, from 0.
+            first_step: Batches to leave out at its start.
+        """
+        seed = int(np.random.SeedSequence([self._seed, number]).generate_state(1)[0])
         return (
-            clips.shuffle(count, seed=shuffle_seed, reshuffle_each_iteration=False)
-            .map(_runner(clip_steps, len(records.labels)), num_parallel_calls=tf.data.AUTOTUNE)
-            .batch(batch_size)
+            self._clips.shuffle(self._count, seed=seed, reshuffle_each_iteration=False)
+            .skip(first_step * self._batch_size)
+            .map(self._run, num_parallel_calls=tf.data.AUTOTUNE)
+            .batch(self._batch_size)
+            .prefetch(tf.data.AUTOTUNE)
         )
-
-    batches = tf.data.Dataset.range(first_epoch, tf.int64.max).flat_map(epoch_batches)
-    if not 0 <= first_step <= steps:
-        raise ValueError(f"Expected first_step from 0 to {steps}. Received: {first_step=}")
-    return batches.skip(first_step).prefetch(tf.data.AUTOTUNE)
 
 
 def evaluation_batches(

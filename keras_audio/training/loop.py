@@ -7,7 +7,7 @@ there bit for bit, with the state of callbacks, running metrics and the order of
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
+from keras_audio.data import TrainingBatches
 from keras_audio.files import replacing
 from keras_audio.training.checkpoint import (
     callback_state,
@@ -93,7 +94,7 @@ class TrainingLoop:
 
     def train(
         self,
-        batches_from: Callable[[int, int], tf.data.Dataset],
+        batches: TrainingBatches,
         validation_batches: tf.data.Dataset,
         *,
         epochs: int,
@@ -104,7 +105,7 @@ class TrainingLoop:
         """Train to the end, from the checkpoint if there is one.
 
         Args:
-            batches_from: Gives the endless training batches from an epoch and a step on.
+            batches: The training batches of any epoch.
             validation_batches: The held-out batches.
             epochs: Epochs at most.
             steps_per_epoch: Batches an epoch.
@@ -128,9 +129,6 @@ class TrainingLoop:
             restore_callback_state(self.steering, self.position.callbacks)
         place = self.position
         self._started = time.monotonic() - place.seconds
-        batches = iter(
-            self.strategy.experimental_distribute_dataset(batches_from(place.epoch, place.step))
-        )
         self._bar = tqdm(
             total=epochs * steps_per_epoch,
             initial=place.epoch * steps_per_epoch + place.step,
@@ -148,12 +146,15 @@ class TrainingLoop:
         callbacks.on_train_end()
         return place
 
-    def _run_epoch(self, batches, validation_batches, steps_per_epoch: int) -> dict[str, float]:
+    def _run_epoch(
+        self, batches: TrainingBatches, validation_batches, steps_per_epoch: int
+    ) -> dict[str, float]:
         place = self.position
         if place.step == 0:
             self.totals.assign(tf.zeros_like(self.totals))
-        while place.step < steps_per_epoch:
-            self._train_step(next(batches))
+        remaining = batches.epoch(place.epoch, place.step).take(steps_per_epoch - place.step)
+        for batch in self.strategy.experimental_distribute_dataset(remaining):
+            self._train_step(batch)
             place.step += 1
             self._bar.update()
             self._check_stop()

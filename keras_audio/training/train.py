@@ -1,6 +1,5 @@
 """Train a recipe in a run folder, or go on with it."""
 
-import math
 import os
 import pathlib
 import shutil
@@ -8,7 +7,13 @@ import shutil
 import keras
 import tensorflow as tf
 
-from keras_audio.data import Records, evaluation_batches, make_split, open_records, training_batches
+from keras_audio.data import (
+    Records,
+    TrainingBatches,
+    evaluation_batches,
+    make_split,
+    open_records,
+)
 from keras_audio.files import read_json, write_json, write_text
 from keras_audio.recipes import Recipe, recipe_differences
 from keras_audio.training.environment import describe_environment
@@ -87,7 +92,14 @@ def train(
         monitor=recipe.monitor,
         strategy=distribution,
     )
-    steps = math.ceil(len(split.train) / recipe.batch_size)
+    batches = TrainingBatches(
+        records,
+        split.train_folds,
+        clip_steps,
+        batch_size=recipe.batch_size,
+        seed=recipe.seed,
+    )
+    steps = batches.steps
     validation = evaluation_batches(
         records, split.validation_folds, clip_steps, batch_size=recipe.batch_size
     )
@@ -95,15 +107,7 @@ def train(
         steps, validation = min(steps, max_steps), validation.take(max_steps)
     with stop_requests() as stop:
         position = loop.train(
-            lambda epoch, step: training_batches(
-                records,
-                split.train_folds,
-                clip_steps,
-                batch_size=recipe.batch_size,
-                seed=recipe.seed,
-                first_epoch=epoch,
-                first_step=step,
-            ),
+            batches,
             validation,
             epochs=recipe.epochs,
             steps_per_epoch=steps,

@@ -1,0 +1,278 @@
+"""Training on real records: the run folder, what is refused, and resuming bit for bit."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+
+from keras_audio.files import read_json
+from keras_audio.recipes import with_settings
+from keras_audio.recipes.residual_blocks import ResidualBlocks
+from keras_audio.training import RunFolder, train
+
+# M3 on half seconds with a wide first stride: a real network with batch norm, in seconds.
+SETTINGS = [
+    "network=m3",
+    "first_stride=16",
+    "duration=0.5",
+    "batch_size=16",
+    "plateau_patience=1",
+    "epochs=6",
+]
+
+
+def recipe(*settings):
+    base = ResidualBlocks(dataset="toy_sounds", fold=2, seed=3)
+    return with_settings(base, [*SETTINGS, *settings])
+
+
+def command(data, run, *extra):
+    named = ["train", "residual_blocks", "--dataset", "toy_sounds", "--fold", "2", "--seed", "3"]
+    settings = [f"--set={setting}" for setting in SETTINGS]
+    where = ["--data-dir", str(data), "--run", str(run)]
+    return [sys.executable, "-m", "keras_audio.cli", *named, *settings, *where, *extra]
+
+
+def epochs_done(run):
+    try:
+        with open(run / "history.csv", newline="") as file:
+            return len(list(csv.DictReader(file)))
+    except FileNotFoundError:
+        return 0
+
+
+def kill_after(data, run, epochs, number, *extra):
+    """Start a training and send it a signal as soon as it has written so many epochs."""
+    process = subprocess.Popen(command(data, run, *extra), stderr=subprocess.PIPE, text=True)
+    while epochs_done(run) < epochs:
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.02)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=120)
+    return process.returncode, errors
+
+
+def final_state(run):
+    """All that a training ends with, but for the time it took."""
+    with np.load(run / "checkpoints" / "last.npz") as file:
+        arrays = dict(file)
+    position = json.loads(str(arrays.pop("position")))
+    position.pop("seconds")
+    for row in position["history"]:
+        row.pop("seconds")
+    best = [variable.numpy() for variable in RunFolder(run).model().variables]
+    return position, arrays, best
+
+
+def test_killed_twice_ends_bit_equal_to_an_unbroken_training(toy_data, tmp_path):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    unbroken = subprocess.Popen(command(toy_data, whole))
+
+    status, errors = kill_after(toy_data, broken, 1, signal.SIGTERM)
+    assert status == 128 + signal.SIGTERM
+    assert "--resume goes on" in errors
+    assert (broken / "checkpoints" / "last.npz").is_file()
+    status, _ = kill_after(toy_data, broken, 3, signal.SIGKILL, "--resume")
+    assert status == -signal.SIGKILL
+    assert epochs_done(broken) < 6 and not (broken / "done.json").exists()
+    subprocess.run(command(toy_data, broken, "--resume"), check=True)
+
+    assert unbroken.wait(timeout=300) == 0
+    position, arrays, best = final_state(whole)
+    other_position, other_arrays, other_best = final_state(broken)
+    assert other_position == position
+    assert position["epoch"] == 6 and position["callbacks"][0]["best"] == position["best"]
+    # The rate fell on the way, so that the callback's counters mattered.
+    assert position["history"][-1]["learning_rate"] < 1e-3
+    assert arrays.keys() == other_arrays.keys()
+    assert all(np.array_equal(arrays[name], other_arrays[name]) for name in arrays)
+    assert all(np.array_equal(a, b) for a, b in zip(best, other_best, strict=True))
+    partial = [path for path in broken.rglob("*") if ".partial" in path.name]
+    assert len(partial) <= 1  # what the killed process was writing, if it was
+
+
+@pytest.fixture(scope="module")
+def finished(toy_data, tmp_path_factory):
+    return train(
+        recipe("epochs=2"),
+        data_dir=toy_data,
+        runs_dir=tmp_path_factory.mktemp("runs"),
+        progress=False,
+    )
+
+
+def test_the_run_folder_is_complete_and_true(finished, toy_data):
+    assert finished.path.parts[-2:] == ("residual_blocks", "toy_sounds-fold2-seed3")
+    assert finished.recipe == recipe("epochs=2")
+    assert len(finished.labels) == 10
+    assert finished.environment["packages"]["keras"] == keras.__version__
+    assert set(finished.split) == {"train", "validation"}
+    history = finished.history()
+    assert history["epoch"].tolist() == [1, 2]
+    assert np.isfinite(history["val_loss"]).all()
+    best = finished.finished["best_epoch"] - 1
+    assert finished.finished["best_value"] == history["val_accuracy"].max()
+    assert history["val_accuracy"][best] == history["val_accuracy"].max()
+    assert list((finished.path / "tensorboard").rglob("events*"))
+
+
+def test_the_saved_model_scores_what_the_history_says(finished, toy_data):
+    # Read, normalised and scored here, without the pipeline: the clips as they are stored.
+    from keras_audio.data import clip_arrays, open_records
+
+    records = open_records("toy_sounds", sample_rate=8000, data_dir=toy_data)
+    model = finished.model()
+    correct = [
+        int(np.argmax(model(waveform[np.newaxis])[0])) == clip.label
+        for (_, waveform), clip in zip(clip_arrays(records, [2]), records.clips([2]), strict=True)
+    ]
+    assert np.mean(correct) == pytest.approx(finished.finished["best_value"])
+
+
+def test_the_logged_loss_is_cross_entropy_plus_l2(finished, toy_data):
+    from keras_audio.data import clip_arrays, open_records
+
+    records = open_records("toy_sounds", sample_rate=8000, data_dir=toy_data)
+    model, done = finished.model(), finished.finished
+    kernels = [w.numpy() for w in model.trainable_variables if w.path.endswith("kernel")]
+    losses = [
+        -np.log(model(waveform[np.newaxis])[0].numpy()[clip.label])
+        for (_, waveform), clip in zip(clip_arrays(records, [2]), records.clips([2]), strict=True)
+    ]
+    expected = np.mean(losses) + 1e-4 * sum(np.square(kernel).sum() for kernel in kernels)
+    logged = finished.history()["val_loss"][done["best_epoch"] - 1]
+    assert logged == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_finished_run_is_kept(finished, toy_data):
+    arguments = {"data_dir": toy_data, "run": finished.path, "progress": False}
+    with pytest.raises(ValueError, match="finished; --force"):
+        train(recipe("epochs=2"), **arguments)
+    before = (finished.path / "model.keras").read_bytes()
+    assert train(recipe("epochs=2"), resume=True, **arguments).finished == finished.finished
+    assert (finished.path / "model.keras").read_bytes() == before
+
+
+def test_a_changed_recipe_is_refused_with_the_fields(finished, toy_data):
+    with pytest.raises(ValueError, match="l2: 0.0001 there, 0.5 asked for"):
+        train(
+            recipe("epochs=2", "l2=0.5"),
+            data_dir=toy_data,
+            run=finished.path,
+            resume=True,
+            progress=False,
+        )
+
+
+def test_other_clips_are_refused(toy_data, tmp_path):
+    arguments = {"data_dir": toy_data, "run": tmp_path / "run", "progress": False}
+    run = train(recipe("epochs=1"), max_steps=1, **arguments)
+    (run.path / "done.json").unlink()
+    split = read_json(run.path / "split.json")
+    split["train"][next(iter(split["train"]))] = "0" * 32
+    (run.path / "split.json").write_text(json.dumps(split))
+    with pytest.raises(ValueError, match="other samples"):
+        train(recipe("epochs=1"), resume=True, max_steps=1, **arguments)
+
+
+def test_a_folder_of_something_else_is_not_touched(toy_data, tmp_path):
+    (tmp_path / "thesis.tex").write_text("all my work")
+    with pytest.raises(ValueError, match="empty folder"):
+        train(recipe(), data_dir=toy_data, run=tmp_path, force=True, progress=False)
+    assert (tmp_path / "thesis.tex").read_text() == "all my work"
+
+
+def test_log_mel_statistics_are_those_of_the_training_clips(toy_data, tmp_path):
+    import librosa
+
+    from keras_audio.data import clip_arrays, open_records
+
+    settings = recipe("network=m34_res", "normalization=log_mel", "epochs=1", "duration=1")
+    run = train(settings, data_dir=toy_data, run=tmp_path / "r", max_steps=1, progress=False)
+    records = open_records("toy_sounds", sample_rate=8000, data_dir=toy_data)
+    frames = []
+    for _, waveform in clip_arrays(records, [1, 3, 4, 5]):
+        power = librosa.feature.melspectrogram(
+            y=waveform[:, 0], sr=8000, n_fft=320, hop_length=160, n_mels=64, center=False
+        )
+        frames.append(librosa.power_to_db(power, ref=1.0))
+    frames = np.concatenate(frames, axis=1)
+    statistics = read_json(run.path / "statistics.json")
+    np.testing.assert_allclose(statistics["mean"], frames.mean(axis=1), atol=0.02)
+    np.testing.assert_allclose(statistics["variance"], frames.var(axis=1), rtol=5e-3)
+    features = keras.Model(run.model().input, run.model().get_layer("pad_frames").output)
+    assert features(np.zeros((1, 4000, 1), np.float32)).shape == (1, 64, 49, 1)
+
+
+MIRRORED = """
+import sys
+import tensorflow as tf
+count = int(sys.argv[1])
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
+import dataclasses, keras, numpy as np
+from keras_audio.layers import PadOrCrop
+from keras_audio.recipes import ResidualBlocks
+from keras_audio.training import train, train as module
+
+class WithoutBatchNorm(ResidualBlocks):
+    name = "without_batch_norm"
+
+    def build_model(self, num_classes, statistics=None):
+        x = inputs = keras.Input((None, 1), name="waveform")
+        x = PadOrCrop(4000, name="pad_or_crop")(x)
+        x = keras.layers.Conv1D(8, 80, 16, kernel_regularizer=keras.regularizers.L2(1e-3))(x)
+        x = keras.layers.GlobalMaxPooling1D(name="embedding")(keras.ops.relu(x))
+        x = keras.layers.Dense(num_classes, name="logits")(x)
+        return keras.Model(inputs, keras.layers.Softmax(name="predictions")(x))
+
+    def build_optimizer(self):
+        return keras.optimizers.SGD(0.05, momentum=0.9)
+
+if count > 1:  # on a machine with GPUs, MirroredStrategy would take those
+    devices = [f"CPU:{index}" for index in range(count)]
+    strategy = tf.distribute.MirroredStrategy
+    tf.distribute.MirroredStrategy = lambda: strategy(devices)
+recipe = WithoutBatchNorm(dataset="toy_sounds", fold=1, duration=0.5, batch_size=16, epochs=2)
+run = train(recipe, data_dir=sys.argv[2], run=sys.argv[3], progress=False,
+            strategy="mirrored" if count > 1 else "single")
+model = run.model()
+np.savez(sys.argv[3] + ".npz", *[v.numpy() for v in model.variables],
+         loss=run.history()["loss"], val_loss=run.history()["val_loss"])
+"""
+
+
+def test_two_devices_train_as_one_with_the_joint_batch(toy_data, tmp_path):
+    for count in (1, 2):
+        arguments = [str(count), str(toy_data), str(tmp_path / f"run{count}")]
+        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        subprocess.run([sys.executable, "-c", MIRRORED, *arguments], check=True, env=environment)
+    one, two = np.load(tmp_path / "run1.npz"), np.load(tmp_path / "run2.npz")
+    assert one.files == two.files
+    for name in one.files:
+        np.testing.assert_allclose(two[name], one[name], rtol=1e-4, atol=1e-5)
+
+
+def test_a_network_with_batch_norm_trains_on_two_devices(toy_data, tmp_path):
+    script = """
+import sys
+import tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+strategy = tf.distribute.MirroredStrategy
+tf.distribute.MirroredStrategy = lambda: strategy(["CPU:0", "CPU:1"])
+from keras_audio.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+    arguments = command(toy_data, tmp_path / "run", "--strategy", "mirrored", "--set=epochs=2")[3:]
+    subprocess.run([sys.executable, "-c", script, *arguments], check=True)
+    history = RunFolder(tmp_path / "run").history()
+    assert np.isfinite(history["val_loss"]).all()
+    assert history["loss"][1] < history["loss"][0]
