@@ -23,7 +23,7 @@ LABELS = tuple(sorted(RECORDINGS))
 CARD = DatasetCard(
     name="toy_sounds",
     title="Toy sounds: generated stand-ins for ten everyday classes",
-    clips=225,
+    clips=220,
     classes=10,
     folds=5,
     licence="CC0",
@@ -86,10 +86,11 @@ def _write_recording(folder: pathlib.Path, label: str, fold: int, take: int) -> 
     number = LABELS.index(label) + 3 * fold + 5 * take
     rate = _SAMPLE_RATES[number % len(_SAMPLE_RATES)]
     file_format, subtype = _FORMATS[(number // 2) % len(_FORMATS)]
+    stereo = (number // len(_SAMPLE_RATES) + take) % 3 == 0
     recording = Recording(label, rate, rng)
     names = []
     for clip in range(1, 4 if (number + fold) % 4 == 0 else 3):
-        waveform = recording.clip(rng.uniform(0.8, 2.0), stereo=number % 3 == 0)
+        waveform = recording.clip(rng.uniform(0.8, 2.0), stereo=stereo)
         names.append(f"{label}-{fold}{take}-{clip}.wav")
         path = folder / f"fold{fold}" / names[-1]
         soundfile.write(path, waveform, rate, subtype=subtype, format=file_format)

@@ -40,9 +40,7 @@ def list_clips(source: pathlib.Path) -> ClipList:
             not agree with its file name, or if a file lies in another fold than its row says.
     """
     root = find_root(source, _TABLE, "UrbanSound8K", CARD)
-    clips = tuple(
-        _clip(where, row, root) for where, row in read_table(root / _TABLE, _COLUMNS)
-    )
+    clips = tuple(_clip(where, row, root) for where, row in read_table(root / _TABLE, _COLUMNS))
     _check_folders(root, clips)
     notes = ()
     if len(clips) != CARD.clips:
