@@ -12,10 +12,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
-from data_prep.clips import Clip, ClipList, DatasetCard
+from data_prep.clips import RECORDS_VERSION, Clip, ClipList, DatasetCard
 from data_prep.decoding import Decoded, Decoder
-
-VERSION = "1.0.0"
 
 
 @dataclasses.dataclass
@@ -48,7 +46,7 @@ class SoundBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         **arguments: Those of `tfds.core.GeneratorBasedBuilder`.
     """
 
-    VERSION = tfds.core.Version(VERSION)
+    VERSION = tfds.core.Version(RECORDS_VERSION)
     # Where TFDS would look for download checksums beside the code; there are none.
     code_path = None
 

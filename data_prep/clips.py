@@ -8,6 +8,9 @@ import os
 import pathlib
 from collections.abc import Collection, Iterator, Sequence
 
+# Of the records' format, and the name of the folder they lie in.
+RECORDS_VERSION = "1.0.0"
+
 
 @dataclasses.dataclass(frozen=True)
 class DatasetCard:

@@ -6,6 +6,8 @@ import dataclasses
 import itertools
 import os
 import pathlib
+import threading
+import time
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -63,7 +65,10 @@ class Decoder:
             # because they import neither TensorFlow nor the caller's script.
             from joblib.externals.loky import ProcessPoolExecutor
 
-            self._pool = self._stack.enter_context(ProcessPoolExecutor(self._jobs))
+            pool = ProcessPoolExecutor(
+                self._jobs, initializer=_end_with_parent, initargs=(os.getpid(),)
+            )
+            self._pool = self._stack.enter_context(pool)
         return self
 
     def __exit__(self, *exception) -> None:
@@ -89,3 +94,14 @@ class Decoder:
 
     def _submit(self, root: pathlib.Path, clip: Clip):
         return self._pool.submit(decode_file, os.fspath(root / clip.file), *self._arguments)
+
+
+def _end_with_parent(parent: int) -> None:
+    """Watch the parent: a worker whose parent was killed would wait for work for ever."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

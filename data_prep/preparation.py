@@ -14,13 +14,12 @@ import time
 from collections.abc import Iterator
 from types import ModuleType
 
-from data_prep.clips import ClipList, DatasetCard
+from data_prep.clips import RECORDS_VERSION, ClipList, DatasetCard
 from keras_audio.audio import check_channels, check_sample_rate
 from keras_audio.files import read_json
 
 # Each is the name of a module with a CARD and `list_clips(source)`.
 _DATASETS = ("toy_sounds", "audio_folder", "esc10", "esc50", "urbansound8k")
-_VERSION = "1.0.0"
 # A worker starts in half a second, the time of about this many clips.
 _CLIPS_WORTH_A_WORKER = 64
 
@@ -111,7 +110,7 @@ def prepare(
     dataset_name = _check_dataset_name(name, dataset_name)
     config_name = f"{rate}hz_{channels}ch"
     data_dir = pathlib.Path(data_dir)
-    folder = data_dir / dataset_name / config_name / _VERSION
+    folder = data_dir / dataset_name / config_name / RECORDS_VERSION
 
     with contextlib.ExitStack() as stack:
         if force or not folder.is_dir():
@@ -121,7 +120,7 @@ def prepare(
         if folder.is_dir() and not force:
             result = _reuse(name, module, folder, source)
         else:
-            clip_list = module.list_clips(_source(module, source, data_dir, force))
+            clip_list = module.list_clips(_source(module, source, data_dir, workshop, force))
             result = _build(
                 module.CARD,
                 clip_list,
@@ -168,17 +167,21 @@ def _check_dataset_name(name: str, dataset_name: str | None) -> str:
 def _jobs(jobs: int | None, clips: int) -> int:
     if jobs is not None:
         return jobs
-    return max(1, min(len(os.sched_getaffinity(0)), clips // _CLIPS_WORTH_A_WORKER))
+    # Counts the cores that this process may use, in a container too.
+    from joblib import cpu_count
+
+    return max(1, min(cpu_count(), clips // _CLIPS_WORTH_A_WORKER))
 
 
 def _source(
-    module: ModuleType, source: str | os.PathLike | None, data_dir: pathlib.Path, force: bool
+    module: ModuleType,
+    source: str | os.PathLike | None,
+    data_dir: pathlib.Path,
+    workshop: pathlib.Path,
+    force: bool,
 ) -> pathlib.Path:
     if source is not None:
-        source = pathlib.Path(source)
-        if not source.exists():
-            raise ValueError(f"Expected an existing source. Received: source={source}")
-        return source
+        return _existing(source)
     if not hasattr(module, "write_toy_sounds"):
         card = module.CARD
         where = f", from {card.url}" if card.url else ""
@@ -187,8 +190,18 @@ def _source(
         )
     folder = data_dir / "sources" / "toy_sounds"
     if force or not folder.is_dir():
-        module.write_toy_sounds(folder)
+        generated = module.write_toy_sounds(workshop / "sources")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.rename(generated, folder)
     return folder
+
+
+def _existing(source: str | os.PathLike) -> pathlib.Path:
+    source = pathlib.Path(source)
+    if not source.exists():
+        raise ValueError(f"Expected an existing source. Received: source={source}")
+    return source
 
 
 def _reuse(
@@ -205,8 +218,7 @@ def _reuse(
         ) from error
     same = recorded[0] == name
     if same and source is not None:
-        clip_list = module.list_clips(_source(module, source, folder, False))
-        same = recorded[1] == clip_list.fingerprint()
+        same = recorded[1] == module.list_clips(_existing(source)).fingerprint()
     if not same:
         raise ValueError(
             "Expected the source that the existing records were made from, got another or a "
@@ -286,15 +298,15 @@ def _workshop(data_dir: pathlib.Path, dataset_name: str) -> Iterator[pathlib.Pat
 
 def _sweep(data_dir: pathlib.Path, workshop: pathlib.Path) -> None:
     """Remove the workshop; if a build was killed between its two renames, undo the first."""
-    for previous in _previous(workshop, workshop).parent.parent.glob(f"*/{_VERSION}"):
-        folder = data_dir / workshop.name / previous.parent.name / _VERSION
+    for previous in _previous(workshop, workshop).parent.parent.glob(f"*/{RECORDS_VERSION}"):
+        folder = data_dir / workshop.name / previous.parent.name / RECORDS_VERSION
         if not folder.exists():
             os.rename(previous, folder)
     shutil.rmtree(workshop, ignore_errors=True)
 
 
 def _previous(workshop: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
-    return workshop / "previous" / folder.parent.name / _VERSION
+    return workshop / "previous" / folder.parent.name / RECORDS_VERSION
 
 
 def _remark(result: PrepareResult) -> None:
