@@ -32,6 +32,9 @@ _SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
 def list_clips(source: pathlib.Path) -> ClipList:
     """List the clips of the official archive, in its own ten folds.
 
+    A clip's source recording is its Freesound id and class: that is what the published folds keep
+    whole. Five recordings hold two classes that lie in two folds; a note names them.
+
     Args:
         source: The folder `UrbanSound8K`, or the one it was unpacked in.
 
@@ -45,6 +48,10 @@ def list_clips(source: pathlib.Path) -> ClipList:
     notes = ()
     if len(clips) != CARD.clips:
         notes = (f"{_TABLE} lists {len(clips)} clips, the official one {CARD.clips}",)
+    if split := _split_recordings(clips):
+        notes += (
+            f"recordings with clips of two classes in two folds, as published: {', '.join(split)}",
+        )
     return ClipList(root=root, labels=LABELS, clips=clips, notes=notes)
 
 
@@ -80,8 +87,18 @@ def _clip(where: str, row: dict[str, str], root: pathlib.Path) -> Clip:
         file=f"audio/fold{fold}/{name}",
         label=LABELS[class_id],
         fold=fold,
-        source=row["fsID"],
+        # The folds keep a recording's clips of one class together; five of the 1297 recordings
+        # have clips of a second class, in another fold.
+        source=f"{row['fsID']}-{class_id}",
     )
+
+
+def _split_recordings(clips: tuple[Clip, ...]) -> list[str]:
+    """The Freesound ids that occur in more than one fold."""
+    folds = {}
+    for clip in clips:
+        folds.setdefault(clip.source.split("-")[0], set()).add(clip.fold)
+    return sorted(recording for recording, places in folds.items() if len(places) > 1)
 
 
 def _check_folders(root: pathlib.Path, clips: tuple[Clip, ...]) -> None:
