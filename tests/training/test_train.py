@@ -207,7 +207,8 @@ def test_log_mel_statistics_are_those_of_the_training_clips(toy_data, tmp_path):
     statistics = read_json(run.path / "statistics.json")
     np.testing.assert_allclose(statistics["mean"], frames.mean(axis=1), atol=0.02)
     np.testing.assert_allclose(statistics["variance"], frames.var(axis=1), rtol=5e-3)
-    features = keras.Model(run.model().input, run.model().get_layer("pad_frames").output)
+    model = run.model()
+    features = keras.Model(model.input, model.get_layer("pad_frames").output)
     assert features(np.zeros((1, 4000, 1), np.float32)).shape == (1, 64, 49, 1)
 
 
@@ -220,7 +221,7 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 import dataclasses, keras, numpy as np
 from keras_audio.layers import PadOrCrop
 from keras_audio.recipes import ResidualBlocks
-from keras_audio.training import train, train as module
+from keras_audio.training import train
 
 class WithoutBatchNorm(ResidualBlocks):
     name = "without_batch_norm"
