@@ -20,6 +20,8 @@ _BLOCK_FRAMES = 1 << 20
 # Programs that write WAV into a pipe cannot know the size: ffmpeg declares 0xFFFFFFFF, others the
 # largest signed number, rounded down a little.
 _STREAMING_SIZE = 0x7FFF0000
+# Four MPEG frames: encoders pad the beginning and the end.
+_MP3_PADDING = 4608
 # A sample rate this far from the wanted one is a damaged header, and resampling would need as many
 # times the memory.
 _MAX_RATE_RATIO = 256
@@ -175,8 +177,9 @@ def _decode(path: str) -> tuple[np.ndarray, int]:
             raise AudioFileError(path, "it is empty (0 bytes)")
         with open(path, "rb") as file:
             _check_complete(path, file, status.st_size)
+            mp3_slack = _mp3_slack(file)
         with soundfile.SoundFile(path) as sound:
-            waveform = _read_blocks(path, sound)
+            waveform = _read_blocks(path, sound, mp3_slack if sound.format == "MP3" else 0)
             rate = sound.samplerate
     except FileNotFoundError:
         raise AudioFileError(path, "there is no such file") from None
@@ -190,13 +193,12 @@ def _decode(path: str) -> tuple[np.ndarray, int]:
     return waveform, rate
 
 
-def _read_blocks(path: str, sound: soundfile.SoundFile) -> np.ndarray:
+def _read_blocks(path: str, sound: soundfile.SoundFile, slack: float) -> np.ndarray:
     blocks = []
     while len(block := sound.read(_BLOCK_FRAMES, dtype="float32", always_2d=True)):
         blocks.append(block)
     frames = sum(map(len, blocks))
-    # An MP3's header counts the encoder's padding too, which decoding drops.
-    if sound.format != "MP3" and frames < sound.frames:
+    if frames < sound.frames - slack:
         raise AudioFileError(
             path, f"it is truncated ({frames} of the {sound.frames} samples its header promises)"
         )
@@ -273,6 +275,22 @@ def _missing_ogg_bytes(file: BinaryIO, size: int) -> int:
     if len(table) < header[26]:
         return header[26] - len(table)
     return max(0, page + 27 + len(table) + sum(table) - len(tail))
+
+
+def _mp3_slack(file: BinaryIO) -> float:
+    """By how many samples an MP3 may be shorter than libsndfile says before it is truncated.
+
+    With a Xing or Info tag in the first frame the length is known but for the encoder's padding;
+    without one it is a guess, which for a variable bit rate may be twice the truth.
+    """
+    file.seek(0)
+    head = file.read(10)
+    start = 0
+    if len(head) == 10 and head[:3] == b"ID3":
+        start = 10 + sum((byte & 127) << 7 * (3 - place) for place, byte in enumerate(head[6:]))
+    file.seek(start)
+    frame = file.read(256)
+    return _MP3_PADDING if b"Xing" in frame or b"Info" in frame else float("inf")
 
 
 def _words(text: object) -> str:
