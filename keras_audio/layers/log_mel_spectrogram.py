@@ -106,6 +106,10 @@ class LogMelSpectrogram(keras.layers.Layer):
         self.top_db = None if top_db is None else float(top_db)
         self._check()
         self._first_bin, self._weights = self._mel_weights()
+        # Not by name: TensorFlow's own periodic windows are symmetric where the length is odd.
+        angles = 2 * np.pi * np.arange(self.win_length) / self.win_length
+        mean = {"hann": 0.5, "hamming": 0.54}[self.window]
+        self._window_values = (mean - (1 - mean) * np.cos(angles)).astype("float32")
 
     def _check(self) -> None:
         if self.win_length > self.n_fft:
@@ -177,7 +181,7 @@ class LogMelSpectrogram(keras.layers.Layer):
             half = self.n_fft // 2
             x = ops.pad(x, [[0, 0], [0, 0], [half, half]], mode=self.pad_mode)
         real, imag = ops.stft(
-            x, self.win_length, self.hop_length, self.n_fft, window=self.window, center=False
+            x, self.win_length, self.hop_length, self.n_fft, self._window_values, center=False
         )
         # Bins that no filter weighs are left out: a third of the products for 50-14000 Hz.
         bins = slice(self._first_bin, self._first_bin + len(self._weights))

@@ -222,10 +222,11 @@ def spectrogram_res(
 
 def _statistic(name: str, values: Sequence[float] | None) -> list[float]:
     values = [] if values is None else [float(value) for value in values]
-    finite = all(abs(value) < float("inf") for value in values)
-    if len(values) != SPECTROGRAM_MELS or not finite:
+    least = 0.0 if name == "variance" else float("-inf")
+    possible = all(least <= value and abs(value) < float("inf") for value in values)
+    if len(values) != SPECTROGRAM_MELS or not possible:
         raise ValueError(
-            f"Expected mean and variance to be {SPECTROGRAM_MELS} finite numbers each. "
-            f"Received: {name} with {len(values)} numbers" + ("" if finite else ", not all finite")
+            f"Expected mean and variance to be {SPECTROGRAM_MELS} finite numbers each, the "
+            f"variance not below 0. Received: {name}={values}"
         )
     return values
