@@ -2,7 +2,8 @@
 
 Each cell is a run folder under `--runs`, trained and evaluated in a process of its own; what is
 finished is not run again, so the same command goes on where it was stopped. Then the tables are
-written from the run folders: `residual_blocks_<data set>.csv` with a row a run, and `.md`.
+written from all run folders of that data set, whichever call made them:
+`residual_blocks_<data set>.csv` with a row a run, and `.md` with the grid.
 
 Examples:
   python experiments/residual_blocks.py --dataset urbansound8k --folds 10
@@ -14,9 +15,10 @@ Examples:
 import argparse
 import csv
 import pathlib
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -85,7 +87,7 @@ COLUMNS = (
 
 def main() -> int:
     """Run what is missing, then write the tables."""
-    options = _parse()
+    options = parse()
     failed = []
     cells = list(grid(options))
     for number, (recipe, path) in enumerate(cells, start=1):
@@ -95,8 +97,7 @@ def main() -> int:
     if options.smoke:
         print(f"smoke test: {len(cells) - len(failed)} of {len(cells)} passed")
     else:
-        rows = [row for recipe, path in cells if (row := read_cell(recipe, path))]
-        write_tables(rows, options.dataset, options.to)
+        write_tables(read_runs(options.runs, options.dataset), options.dataset, options.to)
     for path in failed:
         print(f"failed, run again by the same command: {path}", file=sys.stderr)
     return 1 if failed else 0
@@ -149,12 +150,16 @@ def train_command(recipe: ResidualBlocks) -> list[str]:
     return ["train", recipe.name, *settings]
 
 
-def read_cell(recipe: ResidualBlocks, path: pathlib.Path) -> dict | None:
+def read_runs(runs: pathlib.Path, dataset: str) -> list[dict]:
+    """The rows of all finished and evaluated runs on a data set, whichever call made them."""
+    paths = (runs / ResidualBlocks.name).glob(f"*/{dataset}-fold*/metrics.json")
+    return [read_run(path.parent) for path in sorted(paths)]
+
+
+def read_run(path: pathlib.Path) -> dict:
     """The row of a finished and evaluated run."""
-    if not (path / "metrics.json").is_file():
-        return None
     run, metrics = RunFolder(path), read_json(path / "metrics.json")
-    history, done, environment = run.history(), run.finished, run.environment
+    recipe, history, done, environment = run.recipe, run.history(), run.finished, run.environment
     best = done["best_epoch"] - 1
     return {
         "recipe": recipe.name,
@@ -176,7 +181,7 @@ def read_cell(recipe: ResidualBlocks, path: pathlib.Path) -> dict | None:
         "hardware": f"{environment['processor']}, {environment['cores']} cores",
         "backend": environment["backend"],
         "commit": environment["commit"],
-        "command": " ".join(["keras-audio", *train_command(run.recipe)]),
+        "command": " ".join(["keras-audio", *train_command(recipe)]),
     }
 
 
@@ -262,7 +267,8 @@ def _keras_audio(*arguments) -> bool:
     return subprocess.run(command).returncode == 0
 
 
-def _parse() -> argparse.Namespace:
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The options of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -278,7 +284,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--to", type=pathlib.Path, default=pathlib.Path("results"))
     parser.add_argument("--smoke", action="store_true", help="a few steps of each cell")
     parser.add_argument("--tables-only", action="store_true", help="train nothing")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if options.blocks is None:
         options.blocks = [] if options.networks else list(BLOCKS)
     return options
@@ -287,8 +293,11 @@ def _parse() -> argparse.Namespace:
 def _folds(text: str) -> list[int]:
     folds = []
     for part in text.split(","):
-        first, _, last = part.partition("-")
-        folds += range(int(first), int(last or first) + 1)
+        match = re.fullmatch(r"([1-9]\d*)(?:-([1-9]\d*))?", part)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if last < first:
+            raise argparse.ArgumentTypeError(f"folds such as 1-5 or 1,3, not {text!r}")
+        folds += range(first, last + 1)
     return folds
 
 
