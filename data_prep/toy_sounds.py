@@ -81,6 +81,8 @@ def list_clips(source: pathlib.Path) -> ClipList:
 
 def _write_recording(folder: pathlib.Path, label: str, fold: int, take: int) -> list[str]:
     """Write the two or three clips of one recording; they share its voice and its device."""
+    from scipy.io import wavfile
+
     # Seeded by name, so that no sound depends on the others.
     rng = np.random.default_rng(zlib.crc32(f"{label}-{fold}-{take}".encode()))
     number = LABELS.index(label) + 3 * fold + 5 * take
@@ -93,5 +95,9 @@ def _write_recording(folder: pathlib.Path, label: str, fold: int, take: int) -> 
         waveform = recording.clip(rng.uniform(0.8, 2.0), stereo=stereo)
         names.append(f"{label}-{fold}{take}-{clip}.wav")
         path = folder / f"fold{fold}" / names[-1]
-        soundfile.write(path, waveform, rate, subtype=subtype, format=file_format)
+        if subtype == "FLOAT":
+            # libsndfile writes the time of day into a float WAV.
+            wavfile.write(path, rate, waveform.astype("<f4"))
+        else:
+            soundfile.write(path, waveform, rate, subtype=subtype, format=file_format)
     return names
