@@ -153,7 +153,7 @@ def _assign_folds(source: pathlib.Path, names: list[str], sources: list[str]) ->
 def _walk(folder: pathlib.Path, root: pathlib.Path) -> list[str]:
     """List the files below `folder`, relative to `root`, without hidden ones."""
     found, seen = [], set()
-    for place, folders, files in os.walk(folder, followlinks=True):
+    for place, folders, files in os.walk(folder, onerror=_raise, followlinks=True):
         real = os.path.realpath(place)
         if real in seen:  # A link back up would otherwise be followed for ever.
             folders.clear()
@@ -164,3 +164,7 @@ def _walk(folder: pathlib.Path, root: pathlib.Path) -> list[str]:
             if not name.startswith("."):
                 found.append(pathlib.Path(place, name).relative_to(root).as_posix())
     return found
+
+
+def _raise(error: OSError) -> None:
+    raise error  # os.walk would pass over a folder that cannot be read.

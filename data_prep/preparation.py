@@ -120,7 +120,7 @@ def prepare(
         if folder.is_dir() and not force:
             result = _reuse(name, module, folder, source)
         else:
-            clip_list = module.list_clips(_source(module, source, data_dir, workshop, force))
+            clip_list = _list_clips(module, _source(module, source, data_dir, workshop, force))
             result = _build(
                 module.CARD,
                 clip_list,
@@ -204,6 +204,16 @@ def _existing(source: str | os.PathLike) -> pathlib.Path:
     return source
 
 
+def _list_clips(module: ModuleType, source: pathlib.Path) -> ClipList:
+    try:
+        return module.list_clips(source)
+    except OSError as error:
+        raise ValueError(
+            f"Expected a source that can be read, got {error.strerror} at {error.filename}. "
+            f"Received: source={source}"
+        ) from error
+
+
 def _reuse(
     name: str, module: ModuleType, folder: pathlib.Path, source: str | os.PathLike | None
 ) -> PrepareResult:
@@ -218,7 +228,7 @@ def _reuse(
         ) from error
     same = recorded[0] == name
     if same and source is not None:
-        same = recorded[1] == module.list_clips(_existing(source)).fingerprint()
+        same = recorded[1] == _list_clips(module, _existing(source)).fingerprint()
     if not same:
         raise ValueError(
             "Expected the source that the existing records were made from, got another or a "

@@ -254,6 +254,19 @@ def test_a_source_is_needed_and_must_exist(tmp_path):
         data_prep.prepare("esc50", source=tmp_path / "nowhere", data_dir=tmp_path)
 
 
+def test_a_folder_that_cannot_be_listed_is_named(pets, tmp_path, monkeypatch):
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("dog"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(ValueError, match=r"Permission denied at .*dog\. Received: source="):
+        _prepare(pets, tmp_path)
+
+
 def test_a_data_dir_that_is_a_file_is_refused(pets, tmp_path):
     (tmp_path / "data").write_text("")
     with pytest.raises(ValueError, match="Expected a folder to write to.*data_dir"):
