@@ -65,11 +65,11 @@ class _Family:
     paper: str
     table: str
 
-    def arguments(self, variant: Mapping[str, Any]) -> dict[str, Any]:
+    def arguments(self, variant: Mapping[str, Any], front_end: bool = True) -> dict[str, Any]:
         """Defaults of all that a user may set: what the name does not already settle."""
         return {
             name: default
-            for part in (self.network, self.front_end)
+            for part in (self.network, self.front_end if front_end else None)
             for name, default in _keywords(part).items()
             if name not in variant
         }
@@ -228,15 +228,15 @@ def create_model(
             'Expected clip_steps with input="waveform" only, since they work on waveforms. '
             f"Received: clip_steps={list(clip_steps)}"
         )
-    known = family.arguments(variant)
+    waveforms = input == "waveform" or family.mels is None
+    known = family.arguments(variant, front_end=waveforms)
     for argument in arguments:
         if argument not in known:
             raise ValueError(
-                f"Expected arguments of {name!r}{_near(argument, known)}. "
+                f"Expected arguments of {name!r} on {input}{_near(argument, known)}. "
                 f"Received: {argument}={arguments[argument]!r}"
             )
 
-    waveforms = input == "waveform" or family.mels is None
     if waveforms:
         x = inputs = keras.Input((None, channels), name="waveform")
         for step in clip_steps:

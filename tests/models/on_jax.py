@@ -6,11 +6,11 @@ Prints each network with the largest difference of its logits from those of Tens
 import pathlib
 import sys
 
+import harness
 import keras
 import numpy as np
 
 from keras_audio.models import list_models
-from tests.models import harness
 
 
 def main(folder: str) -> None:

@@ -6,6 +6,7 @@ import pathlib
 import subprocess
 import sys
 
+import harness
 import keras
 import numpy as np
 import pytest
@@ -14,7 +15,6 @@ import soxr
 
 from keras_audio.layers import PadOrCrop, WaveformNormalization
 from keras_audio.models import create_model, list_models, model_info
-from tests.models import harness
 
 # One of each family always; the others, which share its code, with the slow tests.
 REPRESENTATIVES = ("m3", "m34_res_rb4", "spectrogram_res_rb6")
@@ -62,7 +62,12 @@ needs_jax = pytest.mark.skipif(
 
 
 def _on_jax(*arguments: str) -> str:
-    environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    environment = {
+        **os.environ,
+        "KERAS_BACKEND": "jax",
+        "JAX_PLATFORMS": "cpu",
+        "PYTHONPATH": str(REPOSITORY),
+    }
     result = subprocess.run(
         [sys.executable, *arguments],
         cwd=REPOSITORY,
@@ -95,5 +100,5 @@ def test_contract_on_jax_and_the_same_logits(tmp_path):
         model.save(tmp_path / f"{name}.keras")
         np.savez(tmp_path / f"{name}.npz", x=x, logits=harness.run(model, x))
         keras.backend.clear_session()
-    said = _on_jax("-m", "tests.models.on_jax", str(tmp_path))
+    said = _on_jax("tests/models/on_jax.py", str(tmp_path))
     assert said.split()[0::2] == list_models(), said

@@ -28,6 +28,9 @@ def test_unknown_arguments_are_answered_with_near_ones():
         create_model("m3", 10, batchnorm_momentum=0.9)
     with pytest.raises(ValueError, match="Received: frames=10"):
         create_model("m3", 10, frames=10)
+    # The bare network has no front end to set.
+    with pytest.raises(ValueError, match="on features.*Received: frames=10"):
+        create_model("spectrogram_res_rb1", 10, input="features", frames=10)
     # What the name settles is no argument.
     with pytest.raises(ValueError, match="Received: block='rb1'"):
         create_model("m34_res_rb4", 10, block="rb1")

@@ -3,12 +3,12 @@
 import keras
 import numpy as np
 import pytest
+from harness import randomize, run
 
 from keras_audio.layers import PadOrCrop, WaveformNormalization
 from keras_audio.models import create_model, list_models, model_info
 from keras_audio.models.parts import Parts
 from keras_audio.models.residual_blocks import residual_block
-from tests.models.harness import randomize, run
 
 # All parameters, and those that are trained, with ten classes. The papers' tables.
 TOTALS = {
