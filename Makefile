@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.installed
 
-.PHONY: demo test test-slow lint bench clean
+.PHONY: demo test test-slow lint bench results clean
 
 # Everything from a fresh machine: `make demo`, or `make demo SOUNDS=folder` with a subfolder a class.
 demo: $(READY)
@@ -21,6 +21,9 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/residual_blocks.py
+
+results: $(READY)
+	$(BIN)/python experiments/readme_results.py
 
 clean:
 	rm -rf .venv demo build *.egg-info

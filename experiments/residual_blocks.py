@@ -130,7 +130,7 @@ def run_cell(recipe: ResidualBlocks, path: pathlib.Path, options: argparse.Names
     """Train and evaluate one cell, as far as it is not done; whether that succeeded."""
     command = [*train_command(recipe), "--data-dir", options.data_dir]
     if options.smoke:
-        return _keras_audio(*command, "--run", path.with_name("smoke"), "--smoke")
+        return _keras_audio(*command, "--run", path.with_name("smoke"), "--smoke", "--force")
     if not _keras_audio(*command, "--run", path, "--resume"):
         return False
     done, metrics = path / "done.json", path / "metrics.json"

@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0: done. 1: done but for some files, which are listed. 2: wrong input, in one sentence.
     """
-    options = _parser().parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     try:
         if options.verb not in (datasets, demo):
             _import_tensorflow()
@@ -132,7 +132,8 @@ def train(options: argparse.Namespace) -> int:
             runs_dir=runs_dir,
             run=options.run,
             resume=options.resume,
-            force=options.force or options.smoke,
+            # A smoke test may replace an earlier one, never a run that the user named.
+            force=options.force or (options.smoke and options.run is None),
             deterministic=options.deterministic,
             strategy=options.strategy,
             max_steps=2 if options.smoke else None,
@@ -243,7 +244,8 @@ def demo(options: argparse.Namespace) -> int:
     return run_demo(options.to, sounds=options.sounds)
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all verbs."""
     width = min(100, shutil.get_terminal_size().columns)
 
     def formatter(prog: str) -> argparse.HelpFormatter:

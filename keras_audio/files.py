@@ -1,6 +1,7 @@
 """Writing files so that a kill at any moment leaves the old file or the new, never half of one."""
 
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -68,6 +69,37 @@ def read_json(path: str | os.PathLike) -> Any:
         return json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"Expected a JSON file. Received: path={path} ({error})") from error
+
+
+@contextlib.contextmanager
+def locked(path: str | os.PathLike, what: str) -> Iterator[None]:
+    """Hold the lock file `path` while the block runs; the system lets go of it at a kill, too.
+
+    Args:
+        path: The lock file. Its parent folder is made if needed; the empty file stays.
+        what: What one process at a time may do, for the message.
+
+    Raises:
+        ValueError: If another process holds it.
+
+    Example:
+        >>> import tempfile
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "lock"
+        >>> with locked(path, "train this run"), locked(path, "train this run"):
+        ...     pass
+        Traceback (most recent call last):
+        ValueError: Expected to be the only process to train this run. Received: another holds ...
+    """
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ValueError(
+                f"Expected to be the only process to {what}. Received: another holds {path}"
+            ) from error
+        yield
 
 
 def _remove(path: pathlib.Path) -> None:

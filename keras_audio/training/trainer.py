@@ -9,12 +9,13 @@ import tensorflow as tf
 
 from keras_audio.data import (
     Records,
+    Split,
     TrainingBatches,
     evaluation_batches,
     make_split,
     open_records,
 )
-from keras_audio.files import read_json, write_json, write_text
+from keras_audio.files import locked, read_json, write_json, write_text
 from keras_audio.recipes import Recipe, recipe_differences
 from keras_audio.training.environment import describe_environment
 from keras_audio.training.loop import TrainingLoop
@@ -68,14 +69,39 @@ def train(
     )
     split = make_split(records, recipe.fold)
     path = pathlib.Path(run) if run is not None else default_run_path(recipe, runs_dir)
-    folder = _open_run(path, recipe, records, split.to_dict(), resume=resume, force=force)
-    if folder.finished:
-        return folder
+    with locked(path.with_name(f".{path.name}.lock"), "train this run"):
+        folder = _open_run(path, recipe, records, split.to_dict(), resume=resume, force=force)
+        if not folder.finished:
+            if deterministic:
+                tf.config.experimental.enable_op_determinism()
+            _train(folder, records, split, strategy, max_steps, progress)
+    return folder
 
+
+def default_run_path(recipe: Recipe, runs_dir: str | os.PathLike) -> pathlib.Path:
+    """Where a recipe trains unless told otherwise.
+
+    Example:
+        >>> from keras_audio.recipes import ResidualBlocks
+        >>> default_run_path(ResidualBlocks(dataset="esc10", fold=1), "runs").as_posix()
+        'runs/residual_blocks/esc10-fold1-seed0'
+    """
+    name = f"{recipe.dataset}-fold{recipe.fold}-seed{recipe.seed}"
+    return pathlib.Path(runs_dir) / recipe.name / name
+
+
+def _train(
+    folder: RunFolder,
+    records: Records,
+    split: Split,
+    strategy: str,
+    max_steps: int | None,
+    progress: bool,
+) -> None:
+    recipe = folder.recipe
     keras.utils.set_random_seed(recipe.seed)
-    if deterministic:
-        tf.config.experimental.enable_op_determinism()
-    distribution = tf.distribute.MirroredStrategy() if strategy == "mirrored" else _no_strategy()
+    mirrored = strategy == "mirrored"
+    distribution = tf.distribute.MirroredStrategy() if mirrored else tf.distribute.get_strategy()
     statistics = _statistics(folder, recipe, records, split.train_folds)
     with distribution.scope():
         full = recipe.build_model(len(records.labels), statistics)
@@ -124,23 +150,6 @@ def train(
             "seconds": round(position.seconds, 1),
         },
     )
-    return folder
-
-
-def default_run_path(recipe: Recipe, runs_dir: str | os.PathLike) -> pathlib.Path:
-    """Where a recipe trains unless told otherwise.
-
-    Example:
-        >>> from keras_audio.recipes import ResidualBlocks
-        >>> default_run_path(ResidualBlocks(dataset="esc10", fold=1), "runs").as_posix()
-        'runs/residual_blocks/esc10-fold1-seed0'
-    """
-    name = f"{recipe.dataset}-fold{recipe.fold}-seed{recipe.seed}"
-    return pathlib.Path(runs_dir) / recipe.name / name
-
-
-def _no_strategy() -> tf.distribute.Strategy:
-    return tf.distribute.get_strategy()
 
 
 def _open_run(
@@ -168,7 +177,8 @@ def _open_run(
         return folder
     # A kill while the folder was being made leaves some of its files, but no recipe.
     begun = {"labels.txt", "environment.json", "split.json"}
-    if path.exists() and {file.name for file in path.iterdir()} - begun:
+    found = {file.name for file in path.iterdir()} if path.exists() else set()
+    if any(name not in begun and not name.endswith(".partial.json") for name in found):
         raise ValueError(f"Expected a new or empty folder for the run. Received: {path}")
     write_text(path / "labels.txt", "".join(f"{label}\n" for label in records.labels))
     write_json(path / "environment.json", describe_environment())

@@ -277,3 +277,11 @@ sys.exit(main(sys.argv[1:]))
     history = RunFolder(tmp_path / "run").history()
     assert np.isfinite(history["val_loss"]).all()
     assert history["loss"][1] < history["loss"][0]
+
+
+def test_one_process_at_a_time_trains_a_run(finished, toy_data):
+    from keras_audio.files import locked
+
+    with locked(finished.path.with_name(f".{finished.path.name}.lock"), "train"):
+        with pytest.raises(ValueError, match="only process to train this run"):
+            train(recipe("epochs=2"), data_dir=toy_data, run=finished.path, resume=True)
