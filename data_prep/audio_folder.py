@@ -4,8 +4,6 @@ import os
 import pathlib
 from collections.abc import Sequence
 
-import soundfile
-
 from data_prep.clips import (
     Clip,
     ClipList,
@@ -14,6 +12,7 @@ from data_prep.clips import (
     relative_file,
     whole_number,
 )
+from keras_audio.audio import AUDIO_SUFFIXES
 
 CARD = DatasetCard(
     name="audio_folder",
@@ -32,10 +31,6 @@ CARD = DatasetCard(
 _COLUMNS = ("filename", "label", "fold", "source")
 _FOLDS = 5
 _SEED = 0
-# libsndfile names formats, not file endings.
-_SUFFIXES = {f".{name.lower()}" for name in soundfile.available_formats()} | {
-    *(".wave", ".aif", ".aifc", ".oga", ".opus", ".snd"),
-}
 _SHOWN = 10
 
 
@@ -92,7 +87,7 @@ def _from_folder(root: pathlib.Path) -> ClipList:
             aside.append(entry.name)
             continue
         found = _walk(entry, root)
-        sounds = [file for file in found if pathlib.PurePath(file).suffix.lower() in _SUFFIXES]
+        sounds = [file for file in found if pathlib.PurePath(file).suffix.lower() in AUDIO_SUFFIXES]
         aside += sorted(set(found) - set(sounds)) if sounds else [f"{entry.name}/"]
         files += sounds
         names += [entry.name] * len(sounds)

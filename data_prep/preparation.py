@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import difflib
-import fcntl
 import importlib
 import os
 import pathlib
@@ -16,7 +15,7 @@ from types import ModuleType
 
 from data_prep.clips import RECORDS_VERSION, ClipList, DatasetCard
 from keras_audio.audio import check_channels, check_sample_rate
-from keras_audio.files import read_json
+from keras_audio.files import locked, read_json
 
 # Each is the name of a module with a CARD and `list_clips(source)`.
 _DATASETS = ("toy_sounds", "audio_folder", "esc10", "esc50", "urbansound8k")
@@ -112,6 +111,8 @@ def prepare(
     data_dir = pathlib.Path(data_dir)
     folder = data_dir / dataset_name / config_name / RECORDS_VERSION
 
+    if source is not None:
+        _existing(source)  # before anything is made for it
     with contextlib.ExitStack() as stack:
         if force or not folder.is_dir():
             workshop = stack.enter_context(_workshop(data_dir, dataset_name))
@@ -224,7 +225,7 @@ def _reuse(
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"Expected records written by `prepare`, got a folder without their metadata; "
-            f"force=True replaces it. Received: path={folder}"
+            f"force (--force) replaces it. Received: path={folder}"
         ) from error
     same = recorded[0] == name
     if same and source is not None:
@@ -232,7 +233,7 @@ def _reuse(
     if not same:
         raise ValueError(
             "Expected the source that the existing records were made from, got another or a "
-            "changed one; force=True replaces them, another dataset_name keeps both. "
+            "changed one; force (--force) replaces them, another name (--name) keeps both. "
             f"Received: source={source} for {folder}"
         )
     return PrepareResult(folder, clips, 0.0, missing, reused=True)
@@ -267,7 +268,7 @@ def _build(
     if missing and not allow_missing:
         raise ValueError(
             f"Expected sound files that are all there and readable, got {len(missing)} missing or "
-            f"bad (allow_missing=True goes on without them): {'; '.join(missing)}. "
+            f"bad (--allow-missing goes on without them): {'; '.join(missing)}. "
             f"Received: source={clip_list.root}"
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -283,22 +284,7 @@ def _build(
 def _workshop(data_dir: pathlib.Path, dataset_name: str) -> Iterator[pathlib.Path]:
     """Give a folder to build in, for one process at a time; what a killed one left is swept."""
     workshop = data_dir / ".building" / dataset_name
-    try:
-        workshop.parent.mkdir(parents=True, exist_ok=True)
-        # The system lets go of the lock when the process ends, however it ends.
-        lock = open(workshop.with_suffix(".lock"), "w")
-    except OSError as error:
-        raise ValueError(
-            f"Expected a folder to write to, got {error.strerror}. Received: data_dir={data_dir}"
-        ) from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ValueError(
-                "Expected to be the only process that prepares this data set, got another at "
-                f"work. Received: dataset_name={dataset_name}, data_dir={data_dir}"
-            ) from error
+    with locked(workshop.with_suffix(".lock"), f"prepare {dataset_name} in {data_dir}"):
         _sweep(data_dir, workshop)
         try:
             yield workshop

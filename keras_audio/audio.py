@@ -15,6 +15,15 @@ import numpy as np
 import soundfile
 import soxr
 
+# File name endings of the formats that libsndfile reads: each format's own name and others it goes
+# by, without those whose files are no sounds or do not say their sample rate.
+AUDIO_SUFFIXES = frozenset(
+    f".{name}"
+    for name in {*map(str.lower, soundfile.available_formats())}
+    | {"aif", "aifc", "oga", "opus", "snd", "sph", "wave"}
+    if name not in {"htk", "mat4", "mat5", "raw", "xi"}
+)
+
 # Files are decoded in blocks, so that a header that promises the moon costs no memory.
 _BLOCK_FRAMES = 1 << 20
 # Programs that write WAV into a pipe cannot know the size: ffmpeg declares 0xFFFFFFFF, others the

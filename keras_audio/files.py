@@ -80,7 +80,7 @@ def locked(path: str | os.PathLike, what: str) -> Iterator[None]:
         what: What one process at a time may do, for the message.
 
     Raises:
-        ValueError: If another process holds it.
+        ValueError: If another process holds it, or the folder cannot be written to.
 
     Example:
         >>> import tempfile
@@ -91,8 +91,14 @@ def locked(path: str | os.PathLike, what: str) -> Iterator[None]:
         ValueError: Expected to be the only process to train this run. Received: another holds ...
     """
     path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w") as lock:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = open(path, "w")
+    except OSError as error:
+        raise ValueError(
+            f"Expected a folder to write to, got {error.strerror}. Received: {path.parent}"
+        ) from error
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -12,15 +12,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keras_audio.audio import AUDIO_SUFFIXES, read_audio, to_pcm16
 from keras_audio.files import replacing
 
 if TYPE_CHECKING:
     from keras_audio.serving.classifier import Classifier
-
-# Names that files of libsndfile's formats go by, apart from the format's own name; and the formats
-# whose files are not sounds or do not say their sample rate.
-_OTHER_SUFFIXES = {"aif", "aifc", "oga", "opus", "snd", "sph", "wave"}
-_NOT_SOUNDS = {"htk", "mat4", "mat5", "raw", "xi"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,15 +186,11 @@ def to_json(prediction: FilePrediction, labels: Sequence[str], k: int = 3) -> st
 
 
 def _below(folder: pathlib.Path) -> list[pathlib.Path]:
-    import soundfile
-
-    formats = {name.lower() for name in soundfile.available_formats()}
-    suffixes = {f".{name}" for name in (formats | _OTHER_SUFFIXES) - _NOT_SOUNDS}
     files = []
     for root, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         paths = [pathlib.Path(root, name) for name in names if not name.startswith(".")]
-        files += [path for path in paths if path.suffix.lower() in suffixes]
+        files += [path for path in paths if path.suffix.lower() in AUDIO_SUFFIXES]
     return sorted(files)
 
 
@@ -206,7 +198,6 @@ def _decoded(
     classifier: "Classifier", files: Sequence[pathlib.Path]
 ) -> Iterator[tuple[pathlib.Path, np.ndarray | ValueError]]:
     """What was read of `files`, in their order, a few of them decoded ahead by threads."""
-    from keras_audio.audio import read_audio, to_pcm16
 
     def read(path: pathlib.Path) -> np.ndarray | ValueError:
         try:

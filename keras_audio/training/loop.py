@@ -152,11 +152,15 @@ class TrainingLoop:
         place = self.position
         if place.step == 0:
             self.totals.assign(tf.zeros_like(self.totals))
+        self._bar.set_description(f"epoch {place.epoch + 1}")
         remaining = batches.epoch(place.epoch, place.step).take(steps_per_epoch - place.step)
         for batch in self.strategy.experimental_distribute_dataset(remaining):
             self._train_step(batch)
             place.step += 1
-            self._bar.update()
+            # Reading the sums waits for the step, so only when the bar is drawn.
+            if self._bar.update():
+                loss, correct, count = self.totals.numpy()
+                self._bar.set_postfix(loss=f"{loss / count:.3f}", accuracy=f"{correct / count:.3f}")
             self._check_stop()
         loss, correct, count = self.totals.numpy()
         if not np.isfinite(loss):

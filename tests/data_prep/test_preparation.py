@@ -77,7 +77,7 @@ def test_a_second_prepare_does_nothing_and_says_so(pets, tmp_path, capsys):
 def test_another_source_is_refused_until_forced(pets, tmp_path):
     _prepare(pets, tmp_path)
     write_sound(pets / "cat" / "new.wav")
-    with pytest.raises(ValueError, match="got another or a changed one; force=True"):
+    with pytest.raises(ValueError, match="got another or a changed one; force"):
         _prepare(pets, tmp_path)
     assert _prepare(pets, tmp_path, dataset_name="other").clips == 13
     assert _prepare(pets, tmp_path, force=True).clips == 13
@@ -213,7 +213,7 @@ def test_two_builds_of_one_set_at_once_are_refused(pets, tmp_path):
     building.mkdir(parents=True)
     with open(building / "audio_folder.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(ValueError, match="only process that prepares this data set"):
+        with pytest.raises(ValueError, match="only process to prepare audio_folder"):
             _prepare(pets, tmp_path)
     assert _prepare(pets, tmp_path).clips == 12
 
@@ -277,7 +277,7 @@ def test_a_folder_that_is_not_records_is_refused(pets, tmp_path):
     folder = tmp_path / "data" / "audio_folder" / "8000hz_1ch" / "1.0.0"
     folder.mkdir(parents=True)
     (folder / "metadata.json").write_text(json.dumps({"labels": []}))
-    with pytest.raises(ValueError, match="without their metadata; force=True"):
+    with pytest.raises(ValueError, match="without their metadata; force"):
         _prepare(pets, tmp_path)
     assert _prepare(pets, tmp_path, force=True).clips == 12
 
