@@ -5,7 +5,6 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-import keras
 import numpy as np
 from tqdm import tqdm
 
@@ -21,6 +20,7 @@ from keras_audio.evaluation.metrics import classification_metrics
 from keras_audio.evaluation.predictions import prediction_rows, write_predictions
 from keras_audio.evaluation.report import Mistake, worst_mistakes, write_report
 from keras_audio.files import write_json
+from keras_audio.models import cut_model
 from keras_audio.training.run_folder import RunFolder
 
 
@@ -97,10 +97,7 @@ def _predict(
     folder: RunFolder, records: Records, folds: Sequence[int], *, batch_size: int, progress: bool
 ) -> np.ndarray:
     """Probabilities (clips, classes), float32, in the order of the records."""
-    model = folder.model()
-    boundary = model.get_layer(folder.recipe.clip_boundary).output
-    clip_steps = keras.Model(model.input, boundary)
-    network = keras.Model(boundary, model.output)
+    clip_steps, network = cut_model(folder.model(), folder.recipe.clip_boundary)
     batches = evaluation_batches(records, folds, clip_steps, batch_size=batch_size)
     bar = tqdm(
         batches,

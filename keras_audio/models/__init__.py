@@ -7,6 +7,7 @@ model = keras_audio.create_model("m34_res_rb4", 10)
 """
 
 from keras_audio.models import m_nets, residual_blocks
+from keras_audio.models.cut import cut_model
 from keras_audio.models.registry import (
     ModelInfo,
     create_model,
@@ -18,6 +19,7 @@ from keras_audio.models.registry import (
 __all__ = [
     "ModelInfo",
     "create_model",
+    "cut_model",
     "list_models",
     "m_nets",
     "model_info",

@@ -16,6 +16,7 @@ from keras_audio.data import (
     open_records,
 )
 from keras_audio.files import locked, read_json, write_json, write_text
+from keras_audio.models import cut_model
 from keras_audio.recipes import Recipe, recipe_differences
 from keras_audio.training.environment import describe_environment
 from keras_audio.training.loop import TrainingLoop
@@ -81,10 +82,11 @@ def train(
 def default_run_path(recipe: Recipe, runs_dir: str | os.PathLike) -> pathlib.Path:
     """Where a recipe trains unless told otherwise.
 
-    Example:
-        >>> from keras_audio.recipes import ResidualBlocks
-        >>> default_run_path(ResidualBlocks(dataset="esc10", fold=1), "runs").as_posix()
-        'runs/residual_blocks/esc10-fold1-seed0'
+        Example:
+            >>> from keras_audio.models import cut_model
+    from keras_audio.recipes import ResidualBlocks
+            >>> default_run_path(ResidualBlocks(dataset="esc10", fold=1), "runs").as_posix()
+            'runs/residual_blocks/esc10-fold1-seed0'
     """
     name = f"{recipe.dataset}-fold{recipe.fold}-seed{recipe.seed}"
     return pathlib.Path(runs_dir) / recipe.name / name
@@ -105,10 +107,8 @@ def _train(
     statistics = _statistics(folder, recipe, records, split.train_folds)
     with distribution.scope():
         full = recipe.build_model(len(records.labels), statistics)
-        boundary = full.get_layer(recipe.clip_boundary).output
-        network = keras.Model(boundary, full.output)
+        clip_steps, network = cut_model(full, recipe.clip_boundary)
         optimizer = recipe.build_optimizer()
-    clip_steps = keras.Model(full.input, boundary)
     loop = TrainingLoop(
         folder,
         full,

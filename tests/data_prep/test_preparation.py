@@ -269,7 +269,7 @@ def test_a_folder_that_cannot_be_listed_is_named(pets, tmp_path, monkeypatch):
 
 def test_a_data_dir_that_is_a_file_is_refused(pets, tmp_path):
     (tmp_path / "data").write_text("")
-    with pytest.raises(ValueError, match="Expected a folder to write to.*data_dir"):
+    with pytest.raises(ValueError, match="Expected a folder to write to.*Received: .*data"):
         _prepare(pets, tmp_path)
 
 
