@@ -82,11 +82,10 @@ def train(
 def default_run_path(recipe: Recipe, runs_dir: str | os.PathLike) -> pathlib.Path:
     """Where a recipe trains unless told otherwise.
 
-        Example:
-            >>> from keras_audio.models import cut_model
-    from keras_audio.recipes import ResidualBlocks
-            >>> default_run_path(ResidualBlocks(dataset="esc10", fold=1), "runs").as_posix()
-            'runs/residual_blocks/esc10-fold1-seed0'
+    Example:
+        >>> from keras_audio.recipes import ResidualBlocks
+        >>> default_run_path(ResidualBlocks(dataset="esc10", fold=1), "runs").as_posix()
+        'runs/residual_blocks/esc10-fold1-seed0'
     """
     name = f"{recipe.dataset}-fold{recipe.fold}-seed{recipe.seed}"
     return pathlib.Path(runs_dir) / recipe.name / name
