@@ -7,6 +7,7 @@ import os
 import pathlib
 import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 
 import keras_audio
@@ -79,8 +80,20 @@ def datasets(options: argparse.Namespace) -> None:
     for card in cards:
         folds = f"{card.folds} folds" if card.folds else "folds made for you"
         size = f"{card.clips} clips, {card.classes} classes" if card.clips else "any sounds"
-        print(f"{card.name:14} {card.title}: {size}, {folds}\n{'':14} licence: {card.licence}")
-        print(f"{'':14} get it: {card.url}\n{'':14} layout: {card.layout}\n")
+        print(f"{card.name:14} {card.title}: {size}, {folds}")
+        facts = {"licence": card.licence, "get it": card.url, "layout": card.layout}
+        for name, fact in facts.items():
+            if fact:
+                print(
+                    textwrap.fill(
+                        fact,
+                        100,
+                        initial_indent=f"{'':15}{name}: ",
+                        subsequent_indent=" " * 25,
+                        break_long_words=False,
+                    )
+                )
+        print()
 
 
 def prepare(options: argparse.Namespace) -> int:
@@ -98,9 +111,8 @@ def prepare(options: argparse.Namespace) -> int:
         force=options.force,
         jobs=options.jobs,
     )
-    print(f"{result.clips} clips in {result.path}")
-    for file in result.missing:
-        print(f"left out: {file}", file=sys.stderr)
+    if not result.reused:  # otherwise `prepare` has said so, as it names what is missing
+        print(f"{result.clips} clips in {result.path}")
     return 1 if result.missing else 0
 
 
