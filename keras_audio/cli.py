@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import logging
 import os
 import pathlib
 import shutil
@@ -11,6 +10,7 @@ import textwrap
 from collections.abc import Sequence
 
 import keras_audio
+from keras_audio.quiet import import_tensorflow
 from keras_audio.recipes import list_recipes, recipe_class, with_settings
 from keras_audio.recipes.recipe import describe_type
 
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(arguments)
     try:
         if options.verb not in (datasets, demo):
-            _import_tensorflow()
+            import_tensorflow()
         return options.verb(options) or 0
     except BrokenPipeError:  # `keras-audio predict ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -44,27 +44,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"keras-audio: {error}", file=sys.stderr)
         return 2
-
-
-def _import_tensorflow() -> None:
-    """Import TensorFlow without its notes on how it was built and which GPU it did not find.
-
-    It writes them to the file descriptor, past Python and past TF_CPP_MIN_LOG_LEVEL, so that
-    descriptor is turned away meanwhile. An import that fails raises as ever.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    logging.getLogger("absl").setLevel(logging.ERROR)
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        import tensorflow as tf
-
-        tf.config.list_physical_devices()
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def datasets(options: argparse.Namespace) -> None:
