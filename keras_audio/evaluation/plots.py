@@ -1,31 +1,52 @@
-"""Learning curves and confusion matrices as SVG text.
+"""Learning curves and confusion matrices as SVG text, drawn by Matplotlib.
 
-Drawn by hand rather than by a plotting library so that lines and letters can take the colours of
-the page they stand in, light or dark: every colour is a CSS variable of the page, with a fallback
-for an SVG that stands alone.
+Lines and letters take the colours of the page they stand in, light or dark: each colour below is
+written as a CSS variable of its name, with itself as the fallback for an SVG that stands alone.
 """
 
-import math
+import html
+import io
+import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
-from html import escape
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-INK = "var(--ink, #171a21)"
-MUTED = "var(--muted, #5a6272)"
-LINE = "var(--line, #d9dde5)"
-TRAINING = "var(--training, #6b7280)"
-VALIDATION = "var(--validation, #1d5fd1)"
-CORRECT = "var(--correct, #1d5fd1)"
-WRONG = "var(--wrong, #c2410c)"
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
+COLORS = {
+    "ink": "#171a21",
+    "muted": "#5a6272",
+    "line": "#d9dde5",
+    "training": "#6b7280",
+    "validation": "#1d5fd1",
+    "correct": "#1d5fd2",
+    "wrong": "#c2410c",
+}
 # The strongest cell is this opaque: black letters on it in a light page and white ones in a dark
 # page both keep a contrast of 4.5 to 1.
 STRONGEST = 0.6
 
-# Plot area of a curve inside its (width, height), in SVG units.
-_SIZE = (400, 270)
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 390, 62, 232
+# On top of Matplotlib's defaults: a user's matplotlibrc changes nothing.
+_STYLE = {
+    "svg.fonttype": "none",
+    "text.parse_math": False,  # A class may be called `$x$`.
+    "font.size": 12,
+    "text.color": COLORS["ink"],
+    "axes.labelcolor": COLORS["muted"],
+    "xtick.color": COLORS["muted"],
+    "ytick.color": COLORS["muted"],
+    "grid.color": COLORS["line"],
+    "grid.linewidth": 1,
+    "legend.labelcolor": COLORS["muted"],
+    "lines.linewidth": 2,
+}
+# Matplotlib's point of 1/72 inch is the pixel of the page.
+_PIXEL = 1 / 72
+# Inside of a tag: the names that come from outside stand between tags, with < and > escaped.
+_IN_TAG = "(?=[^<>]*>)"
 
 
 def learning_curves(
@@ -76,8 +97,7 @@ def learning_curves(
 def confusion_matrix(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> str:
     """Counts, a row a true class and a column a predicted one, shaded by their share of the row.
 
-    Up to 24 classes every cell also shows that share in per cent; with more classes it shows on
-    pointing at the cell.
+    Up to 24 classes every cell also shows that share in per cent.
 
     Args:
         matrix: Counts (classes, classes).
@@ -88,64 +108,59 @@ def confusion_matrix(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> 
 
     Example:
         >>> svg = confusion_matrix([[3, 1], [0, 4]], ["dog", "rain"])
-        >>> "Of 4 dog, 1 taken for rain (25 %)" in svg
+        >>> "Confusion matrix of 2 classes: 7 of 8 clips recognised" in svg
         True
     """
     counts = np.asarray(matrix)
-    if counts.shape != (len(labels), len(labels)):
+    classes = len(labels)
+    if counts.shape != (classes, classes):
         raise ValueError(
-            f"Expected a matrix of shape {(len(labels), len(labels))}, a row and a column a class. "
+            f"Expected a matrix of shape {(classes, classes)}, a row and a column a class. "
             f"Received: matrix of shape {counts.shape}"
         )
-    size = 54 if len(labels) <= 12 else 38 if len(labels) <= 24 else 18
-    font = 12 if size > 18 else 10
+    # Pixels of a cell, of the letters in it and of the names, and how steep these stand.
+    size, font, name_font, angle = (
+        (54, 13, 12, 50) if classes <= 12 else (38, 9, 11, 50) if classes <= 24 else (18, 9, 10, 90)
+    )
     names = [label if len(label) <= 24 else label[:23] + "…" for label in labels]
-    # Letters of a proportional font are about 0.58 of its height wide.
-    text = max(len(name) for name in names) * font * 0.58
-    # Slanted names need room to the right of the last column, upright ones none.
-    slant, reach = (-50, text * 0.65) if size > 18 else (-90, 0)
-    left, top = 34 + text, 34 + text * (0.77 if size > 18 else 1)
-    extent = size * len(labels)
-    width, height = left + extent + max(reach, 8), top + extent + 4
-    parts = [
-        _text(left + extent / 2, 12, "predicted", MUTED, font + 1, "middle"),
-        f'<g transform="translate(12 {top + extent / 2:.1f}) rotate(-90)">'
-        f"{_text(0, 0, 'true', MUTED, font + 1, 'middle')}</g>",
-    ]
-    totals = counts.sum(axis=1)
-    for row, name in enumerate(names):
-        middle = (row + 0.5) * size
-        full = f"<title>{escape(labels[row])}</title>"
-        parts.append(_text(left - 8, top + middle + font * 0.36, name, INK, font, "end", full))
-        parts.append(
-            f'<g transform="translate({left + middle + font * 0.3:.1f} {top - 8:.1f}) '
-            f'rotate({slant})">{_text(0, 0, name, INK, font, "start", full)}</g>'
+
+    def draw(figure: "Figure") -> None:
+        from matplotlib.patches import Rectangle
+
+        axes = figure.add_axes((0, 0, 1, 1), xlim=(0, classes), ylim=(classes, 0), frame_on=False)
+        axes.xaxis.tick_top()
+        axes.xaxis.set_label_position("top")
+        axes.set(xlabel="predicted", ylabel="true")
+        middles, edges = np.arange(classes) + 0.5, np.arange(classes + 1)
+        axes.tick_params(length=0, pad=7, labelsize=name_font, labelcolor=COLORS["ink"])
+        axes.set_yticks(middles, names)
+        axes.set_xticks(
+            middles, names, rotation=angle, rotation_mode="anchor", ha="left", va="center"
         )
-    for row, column in np.ndindex(*counts.shape):
-        count, total = int(counts[row, column]), int(totals[row])
-        share = count / total if total else 0.0
-        x, y = left + column * size, top + row * size
-        color = CORRECT if row == column else WRONG
-        taken = "recognised" if row == column else f"taken for {labels[column]}"
-        tip = f"Of {total} {labels[row]}, {count} {taken} ({share:.0%})".replace("%", " %")
-        # The faintest count still shows: one clip of a thousand must not look like none.
-        opacity = STRONGEST * (0.12 + 0.88 * share) if count else 0
-        cell = (
-            f'<rect x="{x:.1f}" y="{y:.1f}" width="{size}" height="{size}" '
-            f'style="fill:{color};fill-opacity:{opacity:.3f};stroke:{LINE}"/>'
-        )
-        if count and size > 18:
-            cell += _text(x + size / 2, y + size / 2 - 1, str(count), INK, size * 0.26, "middle")
-            percent = f"{share:.0%}".replace("%", " %")
-            cell += _text(
-                x + size / 2, y + size / 2 + size * 0.25, percent, INK, size * 0.2 + 1, "middle"
-            )
-        elif count:
-            cell += _text(x + size / 2, y + size / 2 + 3.2, str(count), INK, 9, "middle")
-        parts.append(f"<g><title>{escape(tip)}</title>{cell}</g>" if total else cell)
+        for lines in (axes.hlines, axes.vlines):
+            lines(edges, 0, classes, color=COLORS["line"], linewidth=1, clip_on=False)
+        for row, column in np.argwhere(counts):
+            share = counts[row, column] / counts[row].sum()
+            # The faintest count still shows: one clip of a thousand must not look like none.
+            opacity = STRONGEST * (0.12 + 0.88 * share)
+            color = COLORS["correct" if row == column else "wrong"], opacity
+            # What is inside of the axes need not be measured.
+            look = {"color": color, "linewidth": 0, "clip_on": False, "in_layout": False}
+            axes.add_artist(Rectangle((column, row), 1, 1, **look))
+            texts = {"bottom": f"{counts[row, column]}", "top": f"{100 * share:.0f} %"}
+            if classes > 24:
+                texts = {"center": texts["bottom"]}
+            # Two texts: the lines of one would be centred for Matplotlib's font only.
+            for side, text in texts.items():
+                look = {"ha": "center", "va": side, "size": font, "in_layout": False}
+                axes.text(column + 0.5, row + 0.5, text, **look)
+
     correct, clips = int(np.trace(counts)), int(counts.sum())
-    summary = f"Confusion matrix of {len(labels)} classes: {correct} of {clips} clips recognised"
-    return _svg(width, height, summary, parts)
+    summary = f"Confusion matrix of {classes} classes: {correct} of {clips} clips recognised"
+    # The names stand outside of the cells: tight is what holds them too.
+    return _svg(
+        (classes * size, classes * size), summary, draw, bbox_inches="tight", pad_inches=4 * _PIXEL
+    )
 
 
 def _best_epoch(epochs: np.ndarray, columns: Mapping[str, np.ndarray]) -> int | None:
@@ -163,136 +178,84 @@ def _curve(
     best_epoch: int | None,
 ) -> str:
     title = name.replace("_", " ")
-    series = [
-        (legend, color, values)
+    alone = validation is None
+    lines = [
+        (legend, color, np.where(np.isfinite(values), values, np.nan))
         for legend, color, values in (
-            ("training" if validation is not None else title, TRAINING, training),
-            ("validation", VALIDATION, validation),
+            (title if alone else "training", COLORS["training"], training),
+            ("validation", COLORS["validation"], validation),
         )
         if values is not None
     ]
-    values = np.concatenate([values for _, _, values in series])
-    height, ticks = _vertical_axis(values[np.isfinite(values)], name)
-    first, last = float(epochs[0]), float(epochs[-1])
-    # A single epoch stands in the middle of an axis of its own.
-    start, span = (first, last - first) if last > first else (first - 0.5, 1.0)
+    marked = best_epoch is not None and epochs[0] <= best_epoch <= epochs[-1]
+    dots = (epochs == best_epoch) | (len(epochs) == 1)
 
-    def across(epoch: float) -> float:
-        return _LEFT + (epoch - start) / span * (_RIGHT - _LEFT)
+    def draw(figure: "Figure") -> None:
+        from matplotlib.ticker import LogLocator, MaxNLocator
 
-    parts = [_text(_LEFT, 17, title[0].upper() + title[1:], INK, 15, weight=600)]
-    for index, (legend, color, _) in enumerate(series if validation is not None else ()):
-        x = _LEFT + 110 * index
-        parts.append(f'<path d="M{x} 35h18" style="stroke:{color};stroke-width:3;fill:none"/>')
-        parts.append(_text(x + 24, 39, legend, MUTED, 13))
-    for tick in ticks:
-        y = height(tick)
-        parts.append(f'<path d="M{_LEFT} {y:.1f}H{_RIGHT}" style="stroke:{LINE};fill:none"/>')
-        label = f"{tick:.0e}".replace("e-0", "e-") if 0 < tick < 0.01 else f"{tick:g}"
-        parts.append(_text(_LEFT - 7, y + 4, label, MUTED, 12, "end"))
-    for tick in _round_steps(start, start + span, 6):
-        if tick == int(tick):
-            parts.append(_text(across(tick), _BOTTOM + 18, f"{tick:g}", MUTED, 12, "middle"))
-    parts.append(_text(_RIGHT, _BOTTOM + 33, "epoch", MUTED, 12, "end"))
+        figure.set_layout_engine("constrained")
+        axes = figure.add_subplot(xmargin=0, frame_on=False)
+        axes.set_title(title[0].upper() + title[1:], loc="left", size=15, weight="bold", pad=24)
+        axes.set_xlabel("epoch", loc="right")
+        for legend, color, values in lines:
+            axes.plot(epochs, values, color=color, label=legend, clip_on=False)
+            axes.plot(epochs[dots], values[dots], "o", color=color, clip_on=False)
+        if not alone:
+            legend = axes.legend(loc="lower right", bbox_to_anchor=(1, 1.1), ncols=2, frameon=False)
+            legend.set_in_layout(False)  # Panels without one are as high.
+        low, high = axes.dataLim.intervaly
+        if name.endswith(("loss", "learning_rate")) and 0 < 20 * low < high:
+            axes.set_yscale("log")
+            steps = (1, 2, 5) if high < 200 * low else (1,)
+            axes.yaxis.set_major_locator(LogLocator(subs=steps))
+            axes.minorticks_off()
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
+        axes.tick_params(length=0)
+        axes.grid(axis="y", clip_on=False)
+        if marked:
+            axes.axvline(
+                best_epoch, color=COLORS["muted"], linestyle="--", linewidth=1, clip_on=False
+            )
+            # Written on the side of the line that has more room.
+            side = "right" if 2 * best_epoch > epochs[0] + epochs[-1] else "left"
+            at = {"x": best_epoch, "y": 1.02, "transform": axes.get_xaxis_transform()}
+            axes.text(s=f"best epoch {best_epoch}", color=COLORS["muted"], ha=side, **at)
+
     summary = f"{title} over {len(epochs)} epochs"
-    marked = best_epoch is not None and first <= best_epoch <= last
-    if marked:
-        x = across(best_epoch)
-        parts.append(
-            f'<path d="M{x:.1f} {_TOP - 6}V{_BOTTOM}" '
-            f'style="stroke:{MUTED};stroke-dasharray:3 3;fill:none"/>'
-        )
-        # Written on the side of the line that has more room.
-        side, shift = ("end", -5) if x > (_LEFT + _RIGHT) / 2 else ("start", 5)
-        parts.append(_text(x + shift, _TOP, f"best epoch {best_epoch}", MUTED, 12, side))
-        summary += f", best epoch {best_epoch}"
-    for legend, color, values in series:
-        points = [
-            (across(epoch), height(value)) if np.isfinite(value) else None
-            for epoch, value in zip(epochs, values, strict=True)
-        ]
-        parts.append(
-            f'<path d="{_path(points)}" style="stroke:{color};stroke-width:2;fill:none;'
-            f'stroke-linejoin:round;stroke-linecap:round"/>'
-        )
-        for epoch, point in zip(epochs, points, strict=True):
-            if point and (len(points) == 1 or (marked and epoch == best_epoch)):
-                x, y = point
-                parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" style="fill:{color}"/>')
-        summary += f", {legend} ends at {values[-1]:.4g}"
-    # Invisible columns, one an epoch, that show the numbers on pointing at them.
-    step = (_RIGHT - _LEFT) / max(len(epochs) - 1, 1)
-    for index, epoch in enumerate(epochs):
-        tip = ", ".join(f"{legend} {values[index]:.4g}" for legend, _, values in series)
-        parts.append(
-            f'<rect x="{across(epoch) - step / 2:.1f}" y="{_TOP}" width="{step:.1f}" '
-            f'height="{_BOTTOM - _TOP}" fill="transparent">'
-            f"<title>{escape(f'Epoch {epoch:g}: {tip}')}</title></rect>"
-        )
-    return _svg(*_SIZE, summary, parts)
+    summary += f", best epoch {best_epoch}" if marked else ""
+    summary += "".join(f", {legend} ends at {values[-1]:.4g}" for legend, _, values in lines)
+    return _svg((400, 270), summary, draw)
 
 
-def _vertical_axis(values: np.ndarray, name: str) -> tuple[Callable[[float], float], list[float]]:
-    """How high a value stands in the panel, and the values to name at its side."""
-    low, high = (values.min(), values.max()) if len(values) else (0.0, 1.0)
-    if name.endswith(("loss", "learning_rate")) and low > 0 and high / low > 20:
-        low, high = math.log10(low) - 0.1, math.log10(high) + 0.1
-        exponents = range(math.ceil(low), math.floor(high) + 1)
-        ticks = [10.0**exponent for exponent in exponents][:: 1 + len(exponents) // 8]
-        scale = math.log10
-    else:
-        margin = (high - low) * 0.05 or abs(high) * 0.5 or 1.0
-        low, high, scale = low - margin, high + margin, float
-        ticks = _round_steps(low, high, 5)
-
-    def height(value: float) -> float:
-        return _BOTTOM - (scale(value) - low) / (high - low) * (_BOTTOM - _TOP)
-
-    return height, ticks
-
-
-def _path(points: Sequence[tuple[float, float] | None]) -> str:
-    """A path through the points that starts anew after a gap."""
-    pieces, pen = [], "M"
-    for point in points:
-        if point is None:
-            pen = "M"
-        else:
-            pieces.append(f"{pen}{point[0]:.1f} {point[1]:.1f}")
-            pen = "L"
-    return "".join(pieces)
-
-
-def _round_steps(low: float, high: float, count: int) -> list[float]:
-    """About `count` round numbers from `low` to `high`."""
-    rough = (high - low) / count
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [round(index * step, 12) for index in range(first, last + 1)]
-
-
-def _text(
-    x: float,
-    y: float,
-    text: str,
-    color: str,
-    size: float,
-    anchor: str = "start",
-    inside: str = "",
-    weight: int = 400,
+def _svg(
+    size: tuple[int, int], summary: str, draw: Callable[["Figure"], None], **saving: Any
 ) -> str:
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" '
-        f'style="fill:{color};font-size:{size:.4g}px;font-weight:{weight}">'
-        f"{inside}{escape(text)}</text>"
+    """An SVG element of what `draw` draws into a figure of `size` pixels."""
+    # Imported here so that nobody who only reads metrics waits for Matplotlib.
+    import matplotlib.style
+    from matplotlib.figure import Figure
+
+    file = io.StringIO()
+    # The salt keeps the ids of one element apart from those of the others in its page.
+    style = ["default", _STYLE, {"svg.hashsalt": summary}]
+    with matplotlib.style.context(style), warnings.catch_warnings():
+        # The letters are the browser's: it does not matter which of them Matplotlib's font lacks.
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
+        figure = Figure(figsize=[pixels * _PIXEL for pixels in size])
+        draw(figure)
+        unsaid = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(file, format="svg", transparent=True, metadata=unsaid, **saving)
+    _, width, height, inside = re.split(
+        r'<svg .*?viewBox="0 0 (\S+) (\S+)".*?>', file.getvalue(), maxsplit=1
     )
-
-
-def _svg(width: float, height: float, summary: str, parts: Sequence[str]) -> str:
+    # Names of groups, which every figure has, and fonts: the page's is used.
+    inside = re.sub(r'(?<=<g) id="[^"]*"', "", inside).replace("<use xlink:href", "<use href")
+    inside = re.sub(rf'font-family: [^;"]*;{_IN_TAG}', "", inside)
+    for name, color in COLORS.items():
+        inside = re.sub(color + _IN_TAG, f"var(--{name}, {color})", inside)
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" '
-        f'width="{width:.0f}" height="{height:.0f}" role="img" '
-        f'aria-label="{escape(summary)}" style="font-family:system-ui,sans-serif">'
-        f"{''.join(parts)}</svg>"
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+        f'width="{float(width):.0f}" height="{float(height):.0f}" role="img" '
+        f'aria-label="{html.escape(summary)}" style="font-family:system-ui,sans-serif">{inside}'
     )

@@ -1,4 +1,4 @@
-"""The drawings as XML: what they show is read back from coordinates, colours and titles."""
+"""The drawings as XML: what they show is read back from coordinates, colours and texts."""
 
 import re
 import xml.etree.ElementTree as ElementTree
@@ -11,23 +11,35 @@ from keras_audio.evaluation.plots import confusion_matrix, learning_curves
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def points(path):
-    numbers = re.findall(r"[ML]([\d.]+) ([\d.]+)", path)
-    return np.array(numbers, float)
+def paths(svg, color):
+    """Corners (points, 2) of each path that is drawn in a colour of the page, outside of `defs`."""
+    root = ElementTree.fromstring(svg)
+    apart = {path for defs in root.iter(f"{SVG}defs") for path in defs.iter(f"{SVG}path")}
+    return [
+        np.array(re.findall(r"[ML] ([\d.]+) ([\d.]+)", path.get("d", "")), float).reshape(-1, 2)
+        for path in root.iter(f"{SVG}path")
+        if f"stroke: var(--{color}," in path.get("style") and path not in apart
+    ]
 
 
 def series(svg):
-    """Points of each line that is drawn through values."""
-    paths = [
-        path.get("d")
-        for path in ElementTree.fromstring(svg).iter(f"{SVG}path")
-        if "linejoin" in path.get("style")
-    ]
-    return [points(path) for path in paths]
+    """Points of each line that is drawn through values; the lines of the legend have three."""
+    found = [paths(svg, color)[:1] for color in ("training", "validation")]
+    return [line for lines in found for line in lines]
+
+
+def dots(svg):
+    uses = ElementTree.fromstring(svg).iter(f"{SVG}use")
+    return [(float(use.get("x")), float(use.get("y"))) for use in uses]
 
 
 def texts(svg):
     return ["".join(text.itertext()) for text in ElementTree.fromstring(svg).iter(f"{SVG}text")]
+
+
+def titles(svg):
+    elements = ElementTree.fromstring(svg).iter(f"{SVG}text")
+    return [text.text for text in elements if "font-weight: 700" in text.get("style")]
 
 
 def history(epochs=30):
@@ -45,7 +57,7 @@ def history(epochs=30):
 
 def test_one_panel_a_quantity():
     panels = learning_curves(history())
-    assert [texts(panel)[0] for panel in panels] == ["Loss", "Accuracy", "Learning rate"]
+    assert [titles(panel) for panel in panels] == [["Loss"], ["Accuracy"], ["Learning rate"]]
     assert [len(series(panel)) for panel in panels] == [2, 2, 1]
 
 
@@ -66,7 +78,7 @@ def test_lines_are_the_values():
     np.testing.assert_allclose(
         pixels[:, 1], slope * np.log(columns["learning_rate"]) + offset, atol=0.06
     )
-    assert {"1e-3", "1e-4"} <= set(texts(rate))
+    assert {"0.001", "0.0001"} <= set(texts(rate))
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (1.2, 1.3), (0.004, 0.9), (3.0, 3.0)])
@@ -75,16 +87,13 @@ def test_ticks_stand_at_their_values(low, high):
     (svg,) = learning_curves({"loss": values})
     logarithmic = low > 0 and high / low > 20
     scale = np.log if logarithmic else np.asarray
-    # A grid line spans the panel; its label is the text that stands beside it.
-    lines = [
-        float(y)
-        for path in ElementTree.fromstring(svg).iter(f"{SVG}path")
-        for y in re.findall(r"^M46 ([\d.]+)H", path.get("d"))
-    ]
+    lines = [line[0, 1] for line in paths(svg, "line")]
+    # The labels of its own side are the texts that end left of the panel.
+    left = min(line[0, 0] for line in paths(svg, "line"))
     labels = [
-        float("".join(text.itertext()))
+        float(text.text)
         for text in ElementTree.fromstring(svg).iter(f"{SVG}text")
-        if text.get("text-anchor") == "end" and text.get("x") == "39.0"
+        if "text-anchor: end" in text.get("style") and float(text.get("x")) < left
     ]
     assert len(labels) == len(lines) >= 2
     if low < high:
@@ -101,22 +110,41 @@ def test_best_epoch():
     best = 1 + int(np.argmin(columns["val_loss"]))
     panel = learning_curves(columns)[0]
     assert f"best epoch {best}" in texts(panel)
-    marks = ElementTree.fromstring(panel).iter(f"{SVG}circle")
     expected = [line[best - 1] for line in series(panel)]
-    np.testing.assert_allclose([(float(m.get("cx")), float(m.get("cy"))) for m in marks], expected)
+    np.testing.assert_allclose(dots(panel), expected, atol=1e-4)
+    # The dashed line stands at that epoch too.
+    (dashes,) = paths(panel, "muted")
+    np.testing.assert_allclose(dashes[:, 0], expected[0][0], atol=1e-4)
 
 
 def test_gaps_single_epoch_and_none():
     (svg,) = learning_curves({"loss": [3.0, np.nan, 2.0, np.inf, 1.0]})
-    assert len(series(svg)[0]) == 3
-    assert "nan" not in re.sub(r"<title>.*?</title>|aria-label=\"[^\"]*\"", "", svg)
+    # A line of three pieces, each of them one point: no bridge over a gap.
+    (path,) = [
+        path.get("d")
+        for path in ElementTree.fromstring(svg).iter(f"{SVG}path")
+        if "stroke: var(--training," in path.get("style")
+    ]
+    assert path.count("M") == 3 and path.count("L") == 0
+    assert "nan" not in re.sub(r"aria-label=\"[^\"]*\"", "", svg)
     single = learning_curves({name: values[:1] for name, values in history().items()})
-    assert [panel.count("<circle") for panel in single] == [2, 2, 1]
+    assert [len(dots(panel)) for panel in single] == [2, 2, 1]
     (svg,) = learning_curves({"loss": [np.nan, np.nan]})
-    assert len(series(svg)[0]) == 0
+    assert sum(map(len, series(svg))) == 0
     assert learning_curves({}) == learning_curves({"loss": []}) == []
     with pytest.raises(ValueError, match=r"lengths \[1, 2\]"):
         learning_curves({"loss": [1], "val_loss": [1, 2]})
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 100])
+def test_epochs_are_whole(epochs):
+    for panel in learning_curves({"epoch": np.arange(1, 1 + epochs), "accuracy": np.ones(epochs)}):
+        bottom = [
+            text
+            for text in ElementTree.fromstring(panel).iter(f"{SVG}text")
+            if "text-anchor: middle" in text.get("style")
+        ]
+        assert bottom and {int(text.text) for text in bottom} <= set(range(1, 1 + epochs))
 
 
 @pytest.mark.parametrize("classes", [1, 2, 10, 20, 50])
@@ -124,41 +152,83 @@ def test_confusion_matrix_shows_every_count(classes):
     generator = np.random.default_rng(classes)
     counts = generator.integers(0, 4, (classes, classes)) * generator.integers(0, 2, (classes, 1))
     counts[0, 0] = 5
-    labels = [f"c{index:02}" for index in range(classes)]
-    root = ElementTree.fromstring(confusion_matrix(counts, labels))
-    found = np.zeros_like(counts)
-    opacity = np.zeros(counts.shape)
-    for group in root.iter(f"{SVG}g"):
-        tip, cell = group.find(f"{SVG}title"), group.find(f"{SVG}rect")
-        if tip is None or cell is None:
-            continue
-        words = re.match(
-            r"Of (\d+) (c\d\d), (\d+) (?:recognised|taken for (c\d\d)) \((\d+) %\)", tip.text
+    svg = confusion_matrix(counts, [f"c{index:02}" for index in range(classes)])
+    root = ElementTree.fromstring(svg)
+    (left, top), (right, bottom) = (
+        function(np.concatenate(paths(svg, "line")), axis=0) for function in (np.min, np.max)
+    )
+
+    def cell(x, y):
+        """Row and column of the cell around a point, if any."""
+        inside = left < x < right and top < y < bottom
+        return inside and (
+            int((y - top) / (bottom - top) * classes),
+            int((x - left) / (right - left) * classes),
         )
-        total, row, count, column, percent = words.groups()
-        at = labels.index(row), labels.index(column or row)
-        found[at] = int(count)
-        opacity[at] = float(re.search(r"fill-opacity:([\d.]+)", cell.get("style"))[1])
-        assert int(total) == counts[at[0]].sum()
-        assert int(percent) == round(100 * int(count) / int(total))
-        shown = ["".join(text.itertext()) for text in group.iter(f"{SVG}text")]
-        full = [count, f"{percent} %"] if classes <= 24 else [count]
-        assert shown == (full if int(count) else [])
-    np.testing.assert_array_equal(found, counts)
+
+    opacity, colors = np.zeros(counts.shape), {}
+    for path in root.iter(f"{SVG}path"):
+        if found := re.search(r"fill: var\(--(\w+).*fill-opacity: ([\d.]+)", path.get("style")):
+            corners = np.array(re.findall(r"[ML] ([\d.]+) ([\d.]+)", path.get("d")), float)
+            at = cell(*corners.mean(axis=0))
+            colors[at], opacity[at] = found[1], float(found[2])
     assert ((opacity > 0) == (counts > 0)).all()
-    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    assert all((color == "correct") == (at[0] == at[1]) for at, color in colors.items())
+    assert set(colors.values()) <= {"correct", "wrong"}
+    shown, names = {}, []
+    for text in root.iter(f"{SVG}text"):
+        # The anchor is at the foot of the letters.
+        if at := cell(float(text.get("x")), float(text.get("y")) - 3):
+            shown.setdefault(at, []).append(text.text)
+        else:
+            names.append(text.text)
+    totals = counts.sum(axis=1)
+    assert shown == {
+        (row, column): [str(counts[row, column])]
+        + ([f"{100 * counts[row, column] / totals[row]:.0f} %"] if classes <= 24 else [])
+        for row, column in np.argwhere(counts).tolist()
+    }
+    labels = [f"c{index:02}" for index in range(classes)]
+    assert sorted(names) == sorted([*labels, *labels, "predicted", "true"])
+    share = counts / np.maximum(totals[:, np.newaxis], 1)
     order = np.argsort(share.ravel())
     assert (np.diff(opacity.ravel()[order]) >= 0).all()
 
 
-def test_labels_are_escaped_and_cut():
-    labels = ["<script>alert(1)</script>", "a very very very long name of a class & more"]
-    svg = confusion_matrix([[1, 0], [1, 2]], labels)
+@pytest.mark.filterwarnings("error")
+def test_labels_stay_as_they_are_or_are_cut():
+    labels = [
+        "<script>1</script>",
+        "a very very very long name of a class & more",
+        r"$x^2$ \frac{1}{2}",
+        "$ \\",
+        '"fill: #171a21;"',
+        "雨と犬",
+    ]
+    svg = confusion_matrix(np.eye(6, dtype=int), labels)
     assert "<script" not in svg
-    root = ElementTree.fromstring(svg)
-    titles = {title.text for title in root.iter(f"{SVG}title")}
-    assert set(labels) <= titles
-    assert any(text.endswith("a very very very long n…") for text in texts(svg))
+    for label in labels:
+        shown = label if len(label) <= 24 else "a very very very long n…"
+        assert texts(svg).count(shown) == 2
+    (panel,) = learning_curves({"$x^2$ <b>": [1, 2]})
+    assert titles(panel) == ["$x^2$ <b>"] and "<b>" not in panel
+
+
+def test_elements_of_one_page_share_nothing():
+    """Ids differ between elements, colours are the page's, and a user's own style has no say."""
+    import matplotlib
+
+    panels = [*learning_curves(history()), confusion_matrix([[1]], ["a"])]
+    ids = [re.findall(r'\bid="([^"]*)"', panel) for panel in panels]
+    found = [name for names in ids for name in names]
+    assert len(found) == len(set(found)) and found
+    for panel, names in zip(panels, ids, strict=True):
+        assert set(re.findall(r'href="#([^"]*)"', panel)) == set(names)
+        style = " ".join(re.findall(r'style="([^"]*)"', panel))
+        assert "#" not in re.sub(r"var\(--\w+, #[0-9a-f]{6}\)", "", style)
+        assert "white" not in style and "<metadata" not in panel
+    with matplotlib.rc_context({"font.size": 30, "figure.facecolor": "red", "axes.grid": True}):
+        assert [*learning_curves(history()), confusion_matrix([[1]], ["a"])] == panels
 
 
 def test_shape_must_fit():
