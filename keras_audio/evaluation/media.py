@@ -2,13 +2,8 @@
 
 import base64
 import io
-import struct
-import zlib
 
 import numpy as np
-
-# Black over violet and orange to cream: light grows all along, so it also reads without colour.
-_RAMP = ((10, 8, 25), (66, 20, 100), (140, 40, 110), (215, 80, 65), (250, 165, 50), (252, 250, 205))
 
 
 def audio_uri(audio: np.ndarray, sample_rate: int) -> str:
@@ -33,7 +28,7 @@ def audio_uri(audio: np.ndarray, sample_rate: int) -> str:
 def spectrogram_uri(
     audio: np.ndarray, sample_rate: int, *, width: int = 240, rows: int = 64
 ) -> str:
-    """A small picture of a sound: time across, frequency up on a logarithmic axis, level as light.
+    """A small picture of a sound: time across, mel frequency up, level as light.
 
     Levels go from the clip's loudest point down to 70 dB below it; silence is black.
 
@@ -41,7 +36,7 @@ def spectrogram_uri(
         audio: (samples, channels), at least one sample; channels are averaged.
         sample_rate: Samples per second.
         width: Columns of the picture at most.
-        rows: Frequencies, from 60 Hz to half the sample rate.
+        rows: Mel bands, from 0 Hz to half the sample rate.
 
     Returns:
         The address of a PNG.
@@ -50,48 +45,21 @@ def spectrogram_uri(
         >>> spectrogram_uri(np.zeros((800, 1)), 8000)[:19]
         'data:image/png;base'
     """
-    return _uri("image/png", _png(_levels(_checked(audio), sample_rate, width, rows)))
+    import librosa
+    from matplotlib.image import imsave
 
-
-def _levels(audio: np.ndarray, sample_rate: int, width: int, rows: int) -> np.ndarray:
-    """Levels (rows, columns) in [0, 1], the highest frequency in the first row."""
-    mono = audio.mean(axis=1)
-    size = 2 ** round(np.log2(sample_rate * 0.032))
-    mono = np.pad(mono, (size // 2, size // 2))
-    starts = np.linspace(0, len(mono) - size, width).astype(int)
-    frames = mono[np.unique(starts)[:, np.newaxis] + np.arange(size)]
-    power = np.abs(np.fft.rfft(frames * np.hanning(size))).T ** 2
-    frequencies = np.geomspace(min(60, sample_rate / 4), sample_rate / 2, rows)[::-1]
-    position = frequencies / (sample_rate / 2) * (len(power) - 1)
-    below = np.minimum(position.astype(int), len(power) - 2)
-    weight = (position - below)[:, np.newaxis]
-    power = power[below] * (1 - weight) + power[below + 1] * weight
-    peak = power.max()
-    if not peak:
-        return power
-    return np.clip(1 + np.log10(np.maximum(power / peak, 1e-12)) * 10 / 70, 0, 1)
-
-
-def _png(levels: np.ndarray) -> bytes:
-    """A PNG with a palette of 64 colours."""
-    colors = np.linspace(0, len(_RAMP) - 1, 64)
-    palette = np.stack(
-        [np.interp(colors, np.arange(len(_RAMP)), channel) for channel in np.transpose(_RAMP)], -1
+    # 64 ms, long enough for the lowest mel band to hold a bin.
+    window = max(512, 2 ** round(np.log2(sample_rate * 0.064)))
+    mono = _checked(audio).mean(axis=1)
+    mono = librosa.util.fix_length(mono, size=max(len(mono), window))
+    power = librosa.feature.melspectrogram(
+        y=mono, sr=sample_rate, n_fft=window, hop_length=len(mono) // width + 1, n_mels=rows
     )
-    pixels = np.round(levels * 63).astype(np.uint8)
-    # Every line begins with the number of its filter: none.
-    lines = np.pad(pixels, ((0, 0), (1, 0)))
-    header = struct.pack(">IIBBBBB", pixels.shape[1], pixels.shape[0], 8, 3, 0, 0, 0)
-    chunks = (
-        (b"IHDR", header),
-        (b"PLTE", palette.round().astype(np.uint8).tobytes()),
-        (b"IDAT", zlib.compress(lines.tobytes(), 9)),
-        (b"IEND", b""),
-    )
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in chunks
-    )
+    # Silence has no loudest point: it stands at its floor below 1.
+    levels = librosa.power_to_db(power, ref=power.max() or 1.0, amin=1e-20, top_db=None)
+    picture = io.BytesIO()
+    imsave(picture, levels, vmin=-70, vmax=0, cmap="magma", origin="lower", format="png")
+    return _uri("image/png", picture.getvalue())
 
 
 def _checked(audio: np.ndarray) -> np.ndarray:
