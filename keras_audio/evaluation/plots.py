@@ -41,6 +41,9 @@ _STYLE = {
     "grid.color": COLORS["line"],
     "grid.linewidth": 1,
     "legend.labelcolor": COLORS["muted"],
+    "legend.frameon": False,
+    "legend.borderpad": 0,
+    "legend.borderaxespad": 0,
     "lines.linewidth": 2,
 }
 # Matplotlib's point of 1/72 inch is the pixel of the page.
@@ -201,7 +204,7 @@ def _curve(
             axes.plot(epochs, values, color=color, label=legend, clip_on=False)
             axes.plot(epochs[dots], values[dots], "o", color=color, clip_on=False)
         if not alone:
-            legend = axes.legend(loc="lower right", bbox_to_anchor=(1, 1.1), ncols=2, frameon=False)
+            legend = axes.legend(loc="lower right", bbox_to_anchor=(1, 1.12), ncols=2)
             legend.set_in_layout(False)  # Panels without one are as high.
         low, high = axes.dataLim.intervaly
         if name.endswith(("loss", "learning_rate")) and 0 < 20 * low < high:

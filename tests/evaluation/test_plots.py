@@ -136,6 +136,17 @@ def test_gaps_single_epoch_and_none():
         learning_curves({"loss": [1], "val_loss": [1, 2]})
 
 
+def test_nothing_is_cut_off():
+    """The feet of all texts, and the height of their letters, are inside of the picture."""
+    for panel in [*learning_curves(history()), confusion_matrix([[1, 2], [3, 4]], ["a", "b" * 30])]:
+        root = ElementTree.fromstring(panel)
+        width, height = map(float, root.get("viewBox").split()[2:])
+        for text in root.iter(f"{SVG}text"):
+            x, y = float(text.get("x")), float(text.get("y"))
+            letters = float(re.search(r"font-size: ([\d.]+)px", text.get("style"))[1])
+            assert 0 <= x <= width and 0.75 * letters <= y <= height, text.text
+
+
 @pytest.mark.parametrize("epochs", [1, 2, 3, 100])
 def test_epochs_are_whole(epochs):
     for panel in learning_curves({"epoch": np.arange(1, 1 + epochs), "accuracy": np.ones(epochs)}):
