@@ -1,0 +1,251 @@
+"""Clips a second of all that the residual-block paper needs: prepare, feed, train, predict.
+
+The parts are measured in turn, once a round, so that a machine that is slow for a while is slow for
+all of them; shown are medians over the rounds, with the least and the greatest. The input pipeline
+alone has to feed at least 5 times what the training step takes. `residual_blocks.csv`, a row a
+measurement, and `residual_blocks.md` are written.
+
+Examples:
+  python benchmarks/residual_blocks.py
+  python benchmarks/residual_blocks.py --dataset esc10 --source ESC-10-master
+  python benchmarks/residual_blocks.py --dataset esc10 --data-dir data --batch-size 128
+  python benchmarks/residual_blocks.py --quick --to quick-benchmarks
+"""
+
+import argparse
+import contextlib
+import csv
+import dataclasses
+import functools
+import io
+import itertools
+import multiprocessing
+import os
+import pathlib
+import shlex
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Two processes share a GPU, and TensorFlow would give all its memory to the first.
+os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+
+import joblib
+import numpy as np
+
+import data_prep
+from data_prep.toy_sounds import write_toy_sounds
+from keras_audio.files import write_json, write_text
+from keras_audio.recipes import ResidualBlocks
+
+LEAST_RATIO = 5
+STEP, FREE_STEP = "training step", "training step, --no-deterministic"
+PIPELINES = {"standard": "pipeline alone, raw mean 0 std 1", "log_mel": "pipeline alone, log-mel"}
+
+# In a process that trains: what it can measure, by name; each answers the clips that went through.
+_measures: dict[str, Callable[[], int]] = {}
+
+
+def main() -> int:
+    """Measure, print, and write the files."""
+    options = parse()
+    try:
+        with tempfile.TemporaryDirectory() as work:
+            values, about = benchmark(options, pathlib.Path(work))
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    write_results(values, about, options.to)
+    return 0
+
+
+def benchmark(options: argparse.Namespace, work: pathlib.Path) -> tuple[dict, str]:
+    """Clips a second of each thing measured, a number a round; and a text on what it was."""
+    source, data_dir = options.source, options.data_dir or work / "data"
+    if source is None and options.dataset == "toy_sounds":
+        source = write_toy_sounds(work / "sounds")
+    recipe = ResidualBlocks(dataset=options.dataset, block="rb4", batch_size=options.batch_size)
+    if options.quick:
+        recipe = dataclasses.replace(recipe, network="m3", duration=1.0)
+    asked = {"source": source, "sample_rate": recipe.sample_rate, "progress": False}
+    prepare = functools.partial(data_prep.prepare, recipe.dataset, **asked)
+    if options.data_dir is None:
+        prepare(data_dir=data_dir)
+    rates: dict[str, Callable[[], float]] = {}
+    if source is not None:
+        for jobs in sorted({1, joblib.cpu_count()}):
+            again = functools.partial(prepare, data_dir=work / f"{jobs}", jobs=jobs, force=True)
+            name = f"preparation, {jobs} job{'s' if jobs > 1 else ''}"
+            rates[name] = lambda again=again: rate(lambda: again().clips)
+    with contextlib.ExitStack() as stack:
+        # TensorFlow makes operations bit-equal for a whole process, so there are two.
+        spawn = multiprocessing.get_context("spawn")
+        processes = [stack.enter_context(ProcessPoolExecutor(1, spawn)) for _ in range(2)]
+        for process, deterministic in zip(processes, (True, False), strict=True):
+            names, about = process.submit(start, recipe, data_dir, work, deterministic).result()
+            for name in names:
+                rates[name] = lambda process=process, name=name: process.submit(run, name).result()
+        values = {name: [] for name in rates}
+        for number in range(options.repeats):
+            print(f"round {number + 1} of {options.repeats}", file=sys.stderr, flush=True)
+            for name, measure in rates.items():
+                values[name].append(measure())
+    return values, f"Medians of {options.repeats} rounds. {about}"
+
+
+def rate(measure: Callable[[], int]) -> float:
+    """Clips a second of one call of `measure`, which answers how many clips it handled."""
+    started = time.perf_counter()
+    clips = measure()
+    return clips / (time.perf_counter() - started)
+
+
+def run(name: str) -> float:
+    """Clips a second of one measurement of this process."""
+    return rate(_measures[name])
+
+
+def start(
+    recipe: ResidualBlocks, data_dir: pathlib.Path, work: pathlib.Path, deterministic: bool
+) -> tuple[list[str], str]:
+    """Make ready what this process is to measure; return the names, and a text on the data."""
+    import keras
+    import tensorflow as tf
+
+    from keras_audio.data import TrainingBatches, open_records
+    from keras_audio.serving import export_saved_model, load_classifier
+    from keras_audio.training import RunFolder
+    from keras_audio.training.loop import TrainingLoop
+
+    keras.utils.set_random_seed(recipe.seed)
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
+    records = open_records(recipe.dataset, sample_rate=recipe.sample_rate, data_dir=data_dir)
+
+    def parts(recipe: ResidualBlocks) -> tuple[keras.Model, keras.Model, TrainingBatches]:
+        """The full model, what of it comes after the clip steps, and the batches for that."""
+        full = recipe.build_model(len(records.labels))
+        boundary = full.get_layer(recipe.clip_boundary).output
+        steps = keras.Model(full.input, boundary)
+        size, seed = recipe.batch_size, recipe.seed
+        batches = TrainingBatches(records, records.folds, steps, batch_size=size, seed=seed)
+        return full, keras.Model(boundary, full.output), batches
+
+    full, network, batches = parts(recipe)
+    folder = work / f"run{deterministic}"
+    write_json(folder / "recipe.json", recipe.to_dict())
+    settings = {"monitor": recipe.monitor, "strategy": tf.distribute.get_strategy()}
+    optimizer = recipe.build_optimizer()
+    loop = TrainingLoop(RunFolder(folder), full, network, optimizer, [], **settings)
+    ready = list(batches.epoch(0).take(3))
+
+    def train() -> int:
+        for batch in ready:
+            loop._train_step(batch)  # the step alone, without the epoch around it
+        loop.totals.numpy()  # waits for a device that works on its own
+        return sum(len(targets) for _, targets in ready)
+
+    def feed(batches: TrainingBatches, epochs: itertools.count) -> int:
+        return sum(len(targets) for _, targets in batches.epoch(next(epochs)))
+
+    def predict(model: Callable, sounds: np.ndarray, calls: int) -> int:
+        for _ in range(calls):
+            model(sounds)
+        return calls * len(sounds)
+
+    _measures[STEP if deterministic else FREE_STEP] = train
+    if deterministic:
+        for kind, name in PIPELINES.items():
+            if kind == "log_mel":
+                variant = dataclasses.replace(recipe, network="m34_res", normalization=kind)
+                *_, batches = parts(variant)
+            _measures[name] = functools.partial(feed, batches, itertools.count())
+        about_labels = {"labels": records.labels, "sample_rate": recipe.sample_rate}
+        exported = load_classifier(export_saved_model(full, work / "export", **about_labels))
+        models = {"Keras model": full.predict_on_batch, "SavedModel": exported.predict_batch}
+        samples = round(recipe.duration * recipe.sample_rate)
+        sounds = np.random.default_rng(0).uniform(-1, 1, (32, samples, 1)).astype(np.float32)
+        for (kind, model), (size, calls) in itertools.product(models.items(), [(1, 16), (32, 2)]):
+            name = f"prediction, {kind}, batch {size}"
+            _measures[name] = functools.partial(predict, model, sounds[:size], calls)
+    for measure in _measures.values():
+        measure()  # the first time builds graphs and fills caches
+    clips = records.clips(records.folds)
+    seconds = statistics.mean(clip.samples for clip in clips) / records.sample_rate
+    return list(_measures), (
+        f"{recipe.model_name}: {recipe.sample_rate} Hz, clips of {recipe.duration:g} s, batches of "
+        f"{recipe.batch_size}. {recipe.dataset}: {len(clips)} clips of {seconds:.1f} s on average; "
+        "the pipeline is timed over whole epochs, from the second on."
+    )
+
+
+def write_results(values: dict[str, list[float]], about: str, folder: pathlib.Path) -> None:
+    """Write the CSV and the Markdown, and print the latter."""
+    from keras_audio.training.environment import describe_environment
+
+    # A ratio a round: both sides of it met the same noise.
+    ratios = {
+        f"{name} / {STEP}": np.divide(values[name], values[STEP]) for name in PIPELINES.values()
+    }
+    met = all(statistics.median(ratio) >= LEAST_RATIO for ratio in ratios.values())
+    ratios[f"{STEP} / {FREE_STEP}"] = np.divide(values[STEP], values[FREE_STEP])
+    found = describe_environment()
+    devices = sorted({device for device in found["devices"] if device != "CPU"})
+    made_with = {
+        "hardware": "; ".join([found["processor"], *devices]),
+        "cores": found["cores"],
+        "python": found["python"],
+        **{name: found["packages"][name] for name in ("tensorflow", "keras")},
+        "backend": found["backend"],
+        "commit": found["commit"],
+        "command": shlex.join(["python", "benchmarks/residual_blocks.py", *sys.argv[1:]]),
+    }
+    rows = []
+    for unit, group in (("clips/s", values), ("ratio", ratios)):
+        for name, numbers in group.items():
+            shown = (statistics.median(numbers), min(numbers), max(numbers))
+            median, least, most = (f"{x:.0f}" if x >= 100 else f"{x:.3g}" for x in shown)
+            row = {"measured": name, "unit": unit, "median": median, "least": least, "most": most}
+            rows.append(row | made_with)
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, rows[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(folder / "residual_blocks.csv", table.getvalue())
+    lines = ["# Speed of the residual-block networks", "", about, ""]
+    lines += ["| measured | unit | median | least | most |", "| --- | --- | --- | --- | --- |"]
+    lines += ["| {measured} | {unit} | {median} | {least} | {most} |".format(**row) for row in rows]
+    answer = "met" if met else "NOT met"
+    lines += ["", f"Each pipeline alone at least {LEAST_RATIO} times the training step: {answer}."]
+    lines += ["", *(f"- {key}: {value}" for key, value in made_with.items()), ""]
+    write_text(folder / "residual_blocks.md", "\n".join(lines))
+    print("\n".join(lines))
+
+
+def parse() -> argparse.Namespace:
+    """The options of the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--dataset", default="toy_sounds", help="default: toy_sounds, generated")
+    parser.add_argument("--source", type=pathlib.Path, help="folder of its sounds, to prepare")
+    parser.add_argument("--data-dir", type=pathlib.Path, help="records; default: prepared anew")
+    parser.add_argument("--batch-size", type=int, default=32, help="default 32")
+    parser.add_argument("--repeats", type=int, default=5, help="rounds; default 5")
+    quick = "a small network, batches of 4, 2 rounds: to try the script"
+    parser.add_argument("--quick", action="store_true", help=quick)
+    parser.add_argument("--to", type=pathlib.Path, default=pathlib.Path("results/benchmarks"))
+    options = parser.parse_args()
+    if options.quick:
+        options.batch_size, options.repeats = 4, 2
+    if options.repeats < 1:
+        parser.error(f"expected --repeats of at least 1, not {options.repeats}")
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())
