@@ -117,6 +117,7 @@ def start(
     import tensorflow as tf
 
     from keras_audio.data import TrainingBatches, open_records
+    from keras_audio.models import cut_model
     from keras_audio.serving import export_saved_model, load_classifier
     from keras_audio.training import RunFolder
     from keras_audio.training.loop import TrainingLoop
@@ -129,11 +130,10 @@ def start(
     def parts(recipe: ResidualBlocks) -> tuple[keras.Model, keras.Model, TrainingBatches]:
         """The full model, what of it comes after the clip steps, and the batches for that."""
         full = recipe.build_model(len(records.labels))
-        boundary = full.get_layer(recipe.clip_boundary).output
-        steps = keras.Model(full.input, boundary)
+        steps, network = cut_model(full, recipe.clip_boundary)
         size, seed = recipe.batch_size, recipe.seed
         batches = TrainingBatches(records, records.folds, steps, batch_size=size, seed=seed)
-        return full, keras.Model(boundary, full.output), batches
+        return full, network, batches
 
     full, network, batches = parts(recipe)
     folder = work / f"run{deterministic}"
@@ -145,7 +145,7 @@ def start(
 
     def train() -> int:
         for batch in ready:
-            loop._train_step(batch)  # the step alone, without the epoch around it
+            loop.train_step(batch)  # the step alone, without the epoch around it
         loop.totals.numpy()  # waits for a device that works on its own
         return sum(len(targets) for _, targets in ready)
 

@@ -155,7 +155,7 @@ class TrainingLoop:
         self._bar.set_description(f"epoch {place.epoch + 1}")
         remaining = batches.epoch(place.epoch, place.step).take(steps_per_epoch - place.step)
         for batch in self.strategy.experimental_distribute_dataset(remaining):
-            self._train_step(batch)
+            self.train_step(batch)
             place.step += 1
             # Reading the sums waits for the step, so only when the bar is drawn.
             if self._bar.update():
@@ -223,7 +223,8 @@ class TrainingLoop:
         return {"val_loss": loss / count, "val_accuracy": correct / count}
 
     @tf.function(reduce_retracing=True)
-    def _train_step(self, batch) -> None:
+    def train_step(self, batch) -> None:
+        """One step on a batch (inputs, one-hot labels), added to `totals`."""
         sums = self.strategy.run(self._replica_step, args=batch)
         self.totals.assign_add(self.strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None))
 
