@@ -89,7 +89,7 @@ def test_results_come_in_order_before_the_last_file_is_read(classifier, folder, 
             started.append(path)
         return np.full((500, channels), int(path.stem) % 7, np.float32), sample_rate
 
-    monkeypatch.setattr(audio, "read_audio", read)
+    monkeypatch.setattr("keras_audio.serving.predict.read_audio", read)
     paths = [folder / f"{index}.wav" for index in range(200)]
     predictions = predict_files(classifier, paths, batch_size=8)
     first = list(itertools.islice(predictions, 8))
