@@ -24,6 +24,7 @@ import numpy as np
 
 from keras_audio.evaluation import published_results
 from keras_audio.files import read_json, replacing, write_text
+from keras_audio.quiet import import_tensorflow
 from keras_audio.recipes import ResidualBlocks, with_settings
 from keras_audio.training.run_folder import RunFolder
 
@@ -97,6 +98,7 @@ def main() -> int:
     if options.smoke:
         print(f"smoke test: {len(cells) - len(failed)} of {len(cells)} passed")
     else:
+        import_tensorflow()  # counting parameters loads the models
         write_tables(read_runs(options.runs, options.dataset), options.dataset, options.to)
     for path in failed:
         print(f"failed, run again by the same command: {path}", file=sys.stderr)
@@ -178,7 +180,7 @@ def read_run(path: pathlib.Path) -> dict:
         "epochs": done["epochs"],
         "parameters": run.model().count_params(),
         "seconds": round(done["seconds"]),
-        "hardware": f"{environment['processor']}, {environment['cores']} cores",
+        "hardware": f"{environment['processor']}, cores: {environment['cores']}",
         "backend": environment["backend"],
         "commit": environment["commit"],
         "command": " ".join(["keras-audio", *train_command(recipe)]),
@@ -211,7 +213,9 @@ def markdown(rows: list[dict], dataset: str) -> str:
         lines += [
             "",
             f"The paper has no numbers for {dataset}: its own and ours are not comparable, and "
-            "stand side by side to show the order of the blocks only.",
+            "stand side by side to show the order of the blocks only. Batch size, momentum of the "
+            "batch norms, patience and epochs are chosen for the size of the set; the comment on "
+            "`SETTINGS` in `experiments/residual_blocks.py` says why.",
         ]
     names = [*BLOCKS, *PLAIN]
     names = [name for name in names if any(name in (r["block"], r["network"]) for r in rows)]
