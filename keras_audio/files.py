@@ -15,7 +15,9 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     r"""Give a temporary path beside `path`; when the block ends well, it takes the place of `path`.
 
     The temporary keeps the suffix of `path`, because Keras and NumPy choose a format by it. What
-    is written may be a file or a folder. If the block raises, `path` is left as it was.
+    is written may be a file or a folder. If the block raises, `path` is left as it was. What a
+    killed process left, the next call for the same path puts right: a folder cannot be renamed
+    over another, so between two renames the old one stands beside, and is brought back.
 
     Args:
         path: The file or folder to write. Its parent folder is made if needed.
@@ -30,13 +32,13 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
-    previous = path.with_name(f".{path.stem}.{os.getpid()}.previous{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.partial{path.suffix}")
+    previous = path.with_name(f".{path.stem}.previous{path.suffix}")
+    _restore(previous, path)
     _remove(temporary)
     try:
         yield temporary
         if temporary.is_dir():
-            # A folder cannot be renamed over another: the old one steps aside first.
             if path.exists():
                 os.replace(path, previous)
         else:
@@ -45,7 +47,7 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         os.replace(temporary, path)
     finally:
         _remove(temporary)
-        _remove(previous)
+        _restore(previous, path)
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
@@ -106,6 +108,13 @@ def locked(path: str | os.PathLike, what: str) -> Iterator[None]:
                 f"Expected to be the only process to {what}. Received: another holds {path}"
             ) from error
         yield
+
+
+def _restore(previous: pathlib.Path, path: pathlib.Path) -> None:
+    """Bring `previous` back if nothing has taken its place; else it has served."""
+    if previous.exists() and not path.exists():
+        os.replace(previous, path)
+    _remove(previous)
 
 
 def _remove(path: pathlib.Path) -> None:

@@ -33,7 +33,7 @@ class TrainingBatches:
         batch_size: int,
         seed: int,
     ) -> None:
-        self._clips = _cached(records, folds)
+        self._clips, self._buffer = _cached(records, folds)
         self._count = len(records.clips(folds))
         self._run = _runner(clip_steps, len(records.labels))
         self._batch_size, self._seed = batch_size, seed
@@ -48,7 +48,7 @@ class TrainingBatches:
         """
         seed = int(np.random.SeedSequence([self._seed, number]).generate_state(1)[0])
         return (
-            self._clips.shuffle(self._count, seed=seed, reshuffle_each_iteration=False)
+            self._clips.shuffle(self._buffer, seed=seed, reshuffle_each_iteration=False)
             .skip(first_step * self._batch_size)
             .map(self._run, num_parallel_calls=tf.data.AUTOTUNE)
             .batch(self._batch_size)
@@ -60,9 +60,9 @@ def evaluation_batches(
     records: Records, folds: Sequence[int], clip_steps, *, batch_size: int
 ) -> tf.data.Dataset:
     """The clips of `folds` once, in stored order, as batches of (inputs, one-hot labels)."""
+    clips, _ = _cached(records, folds)
     return (
-        _cached(records, folds)
-        .map(_runner(clip_steps, len(records.labels)), num_parallel_calls=tf.data.AUTOTUNE)
+        clips.map(_runner(clip_steps, len(records.labels)), num_parallel_calls=tf.data.AUTOTUNE)
         .batch(batch_size)
         .prefetch(tf.data.AUTOTUNE)
     )
@@ -74,13 +74,19 @@ def clip_arrays(records: Records, folds: Sequence[int]):
         yield example["clip_id"].decode(), example["audio"].astype(np.float32) / 32768
 
 
-def _cached(records: Records, folds: Sequence[int]) -> tf.data.Dataset:
-    """(int16 audio, label) of each clip, kept in memory if it takes at most a quarter of it."""
+def _cached(records: Records, folds: Sequence[int]) -> tuple[tf.data.Dataset, int]:
+    """(int16 audio, label) of each clip, and how many clips may be in memory at once.
+
+    All of them if they take at most a quarter of the memory; they are then read once. A larger
+    set is read anew each epoch, and shuffled through a buffer of that size.
+    """
     clips = records.dataset(folds).map(
         lambda example: (example["audio"], example["label"]), num_parallel_calls=tf.data.AUTOTUNE
     )
-    size = sum(clip.samples for clip in records.clips(folds)) * records.channels * 2
-    return clips.cache() if size <= psutil.virtual_memory().total / 4 else clips
+    listed = records.clips(folds)
+    size = sum(clip.samples for clip in listed) * records.channels * 2
+    share = psutil.virtual_memory().total / 4 / size
+    return (clips.cache(), len(listed)) if share >= 1 else (clips, int(share * len(listed)) + 1)
 
 
 def _runner(clip_steps, num_classes: int):

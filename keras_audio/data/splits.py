@@ -21,11 +21,11 @@ class Split:
     train: list[Clip]
     validation: list[Clip]
 
-    def to_dict(self) -> dict[str, dict[str, str]]:
-        """Clip ids and digests of their samples, as `split.json` stores them."""
+    def to_dict(self) -> dict[str, dict[str, dict]]:
+        """Label and digest of the samples by clip id, as `split.json` stores them."""
         return {
-            "train": {clip.clip_id: clip.hash for clip in self.train},
-            "validation": {clip.clip_id: clip.hash for clip in self.validation},
+            name: {clip.clip_id: {"label": clip.label, "hash": clip.hash} for clip in clips}
+            for name, clips in (("train", self.train), ("validation", self.validation))
         }
 
 

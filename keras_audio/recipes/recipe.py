@@ -60,7 +60,7 @@ class Recipe(abc.ABC):
                 )
         for field in ("fold", "sample_rate", "channels", "batch_size", "epochs"):
             self._require(field, getattr(self, field) >= 1, "at least 1")
-        self._require("seed", self.seed >= 0, "0 or greater")
+        self._require("seed", 0 <= self.seed < 2**32, "from 0 to 2**32 - 1, as NumPy takes it")
 
     def _require(self, field: str, holds: bool, expected: str) -> None:
         if not holds:
@@ -84,6 +84,11 @@ class Recipe(abc.ABC):
     @abc.abstractmethod
     def clip_boundary(self) -> str:
         """Name of the last layer of the full model that runs clip by clip, inside tf.data."""
+
+    @property
+    def min_samples(self) -> int:
+        """The least number of samples of a clip that the clip steps can take."""
+        return 1
 
     @property
     def statistics_layer(self) -> str | None:

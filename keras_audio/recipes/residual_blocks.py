@@ -106,6 +106,16 @@ class ResidualBlocks(Recipe):
         return "log_mel" if self.uses_log_mel else None
 
     @property
+    def min_samples(self) -> int:
+        """One window of the spectrogram; raw audio may be as short as a sample."""
+        return self._window if self.uses_log_mel else 1
+
+    @property
+    def _window(self) -> int:
+        """Samples of the 40 ms of section III."""
+        return self.sample_rate * 40 // 1000
+
+    @property
     def clip_boundary(self) -> str:
         """The last layer that runs clip by clip: it gives all clips one length."""
         return "pad_frames" if self.uses_log_mel else "pad_or_crop"
@@ -128,8 +138,7 @@ class ResidualBlocks(Recipe):
         }
         if self.uses_log_mel:
             # Section III: windows of 40 ms with half overlap; 4 s give 199 frames.
-            window, hop = self.sample_rate * 40 // 1000, self.sample_rate * 20 // 1000
-            arguments["frames"] = 1 + (samples - window) // hop
+            arguments["frames"] = 1 + (samples - self._window) // (self._window // 2)
             arguments |= statistics or {}
             clip_steps = []
         else:

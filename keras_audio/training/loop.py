@@ -6,6 +6,8 @@ there bit for bit, with the state of callbacks, running metrics and the order of
 
 import dataclasses
 import math
+import os
+import pathlib
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -128,6 +130,7 @@ class TrainingLoop:
             self.position = Position(**load_checkpoint(self.checkpoint, self.variables))
             restore_callback_state(self.steering, self.position.callbacks)
         place = self.position
+        self._settle()
         self._started = time.monotonic() - place.seconds
         self._bar = tqdm(
             total=epochs * steps_per_epoch,
@@ -184,20 +187,35 @@ class TrainingLoop:
         place.callbacks = callback_state(self.steering)
         if logs[self.monitor] > place.best:
             place.best, place.best_epoch = logs[self.monitor], place.epoch
-            with replacing(self.run.path / "model.keras") as temporary:
+            with replacing(self._staged_model()) as temporary:
                 self.full.save(temporary)
         place.history.append(
             {"epoch": place.epoch, "seconds": round(place.seconds, 2)}
             | {name: float(value) for name, value in logs.items()}
         )
         save_checkpoint(self.checkpoint, self.variables, dataclasses.asdict(place))
-        self.run.write_history(place.history)
+        self._settle()
         if self._show:
             numbers = "  ".join(f"{name} {value:.4g}" for name, value in logs.items())
             self._bar.write(
                 f"epoch {place.epoch}/{epochs}  {numbers}  best {self.monitor} {place.best:.4g} "
                 f"(epoch {place.best_epoch})  {place.seconds:.0f} s"
             )
+
+    def _staged_model(self) -> pathlib.Path:
+        return self.checkpoint.with_name(f"best-{self.position.best_epoch}.keras")
+
+    def _settle(self) -> None:
+        """Bring model and history to where the checkpoint is, also after a kill in between.
+
+        The best model waits beside the checkpoint until that says that its epoch has ended.
+        """
+        if self._staged_model().is_file():
+            os.replace(self._staged_model(), self.run.path / "model.keras")
+        for abandoned in self.checkpoint.parent.glob("best-*.keras"):
+            abandoned.unlink()
+        if self.position.history:
+            self.run.write_history(self.position.history)
 
     def _check_stop(self) -> None:
         if self._stop.signal_number is None:

@@ -53,8 +53,8 @@ class RunFolder:
         return read_json(self.path / "environment.json")
 
     @property
-    def split(self) -> dict[str, dict[str, str]]:
-        """Digest of the samples by clip id, for `train` and `validation`."""
+    def split(self) -> dict[str, dict[str, dict]]:
+        """Label and digest of the samples by clip id, for `train` and `validation`."""
         return read_json(self.path / "split.json")
 
     @property
@@ -76,7 +76,11 @@ class RunFolder:
         path = self.path / "model.keras"
         if not path.is_file():
             raise ValueError(f"Expected a run that trained for an epoch at least. Received: {path}")
-        return keras.models.load_model(path, compile=False)
+        try:
+            return keras.models.load_model(path, compile=False)
+        except Exception as error:  # zipfile, HDF5 and Keras raise a dozen kinds
+            reason = str(error).splitlines()[0]
+            raise ValueError(f"Expected a whole model. Received: {path} ({reason})") from error
 
     def history(self) -> dict[str, np.ndarray]:
         """The columns of history.csv, float64 (epochs,); empty before the first epoch ended."""

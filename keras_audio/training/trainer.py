@@ -3,6 +3,8 @@
 import os
 import pathlib
 import shutil
+import sys
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -62,6 +64,8 @@ def train(
     """
     if strategy not in STRATEGIES:
         raise ValueError(f"Expected strategy to be one of {STRATEGIES}. Received: {strategy=}")
+    if resume and force:
+        raise ValueError("Expected resume or force, not both. Received: resume=True, force=True")
     records = open_records(
         recipe.dataset,
         sample_rate=recipe.sample_rate,
@@ -69,9 +73,13 @@ def train(
         data_dir=data_dir,
     )
     split = make_split(records, recipe.fold)
+    _check_lengths(recipe, split)
     path = pathlib.Path(run) if run is not None else default_run_path(recipe, runs_dir)
-    with locked(path.with_name(f".{path.name}.lock"), "train this run"):
-        folder = _open_run(path, recipe, records, split.to_dict(), resume=resume, force=force)
+    session = describe_environment() | {"strategy": strategy, "deterministic": deterministic}
+    with locked(path.absolute().with_name(f".{path.absolute().name}.lock"), "train this run"):
+        if force:
+            _discard(path)
+        folder = _open_run(path, recipe, records, split.to_dict(), session, resume=resume)
         if not folder.finished:
             if deterministic:
                 tf.config.experimental.enable_op_determinism()
@@ -125,6 +133,17 @@ def _train(
         seed=recipe.seed,
     )
     steps = batches.steps
+    devices = distribution.num_replicas_in_sync
+    if devices > 1:
+        # The last, smaller batch could leave a device without a clip, and batch norm's mean of no
+        # clip is not a number.
+        steps = len(split.train) // recipe.batch_size
+        if recipe.batch_size < devices or not steps:
+            raise ValueError(
+                f"Expected batch_size from {devices}, the number of devices, to "
+                f"{len(split.train)}, that of training clips. "
+                f"Received: batch_size={recipe.batch_size}"
+            )
     validation = evaluation_batches(
         records, split.validation_folds, clip_steps, batch_size=recipe.batch_size
     )
@@ -151,12 +170,41 @@ def _train(
     )
 
 
+def _check_lengths(recipe: Recipe, split: Split) -> None:
+    short = [
+        clip.clip_id
+        for clip in [*split.train, *split.validation]
+        if clip.samples < recipe.min_samples
+    ]
+    if short:
+        more = f" and {len(short) - 3} more" if len(short) > 3 else ""
+        raise ValueError(
+            f"Expected clips of at least {recipe.min_samples} samples for this recipe. "
+            f"Received: shorter ones in {recipe.dataset}, {', '.join(short[:3])}{more}"
+        )
+
+
+def _discard(path: pathlib.Path) -> None:
+    """Delete a run in such an order that a kill leaves no folder that looks like a whole run."""
+    if (path / "recipe.json").is_file():
+        aside = path.absolute().with_name(f".{path.absolute().name}.discarded")
+        shutil.rmtree(aside, ignore_errors=True)
+        path.rename(aside)
+        shutil.rmtree(aside)
+
+
 def _open_run(
-    path: pathlib.Path, recipe: Recipe, records: Records, split: dict, *, resume: bool, force: bool
+    path: pathlib.Path,
+    recipe: Recipe,
+    records: Records,
+    split: dict,
+    session: dict[str, Any],
+    *,
+    resume: bool,
 ) -> RunFolder:
     """Make the run folder, or check that the one there is this recipe's and may go on."""
-    if force and (path / "recipe.json").is_file():
-        shutil.rmtree(path)
+    for partial in path.rglob(".*.partial*"):
+        partial.unlink()  # what a killed process was writing; no other is at work here
     if (path / "recipe.json").is_file():
         folder = RunFolder(path)
         differences = recipe_differences(folder.recipe, recipe)
@@ -168,23 +216,50 @@ def _open_run(
         if not resume:
             state = "finished; --force trains it anew" if folder.finished else "begun; add --resume"
             raise ValueError(f"Expected a new run. Received: {path}, which is {state}")
-        if folder.split != split:
+        if folder.split != split or folder.labels != records.labels:
             raise ValueError(
-                f"Expected the clips with which {path} was begun. Received: other clips or other "
+                f"Expected the clips with which {path} was begun. Received: other clips, labels or "
                 f"samples in {records.path}"
             )
+        if not folder.finished:
+            _note_session(folder, session)
         return folder
     # A kill while the folder was being made leaves some of its files, but no recipe.
     begun = {"labels.txt", "environment.json", "split.json"}
     found = {file.name for file in path.iterdir()} if path.exists() else set()
-    if any(name not in begun and not name.endswith(".partial.json") for name in found):
+    if found - begun:
         raise ValueError(f"Expected a new or empty folder for the run. Received: {path}")
     write_text(path / "labels.txt", "".join(f"{label}\n" for label in records.labels))
-    write_json(path / "environment.json", describe_environment())
+    write_json(path / "environment.json", session)
     write_json(path / "split.json", split)
     # Last, since a folder with a recipe is a run.
     write_json(path / "recipe.json", recipe.to_dict())
     return RunFolder(path)
+
+
+def _note_session(folder: RunFolder, session: dict[str, Any]) -> None:
+    """Add a resumed session to environment.json; one that cannot go on exactly is refused."""
+    environment = folder.environment
+    for name in ("strategy", "deterministic"):
+        if environment.get(name, session[name]) != session[name]:
+            raise ValueError(
+                f"Expected {name} as {folder.path} was begun, {environment[name]}. "
+                f"Received: {name}={session[name]}"
+            )
+    changed = {
+        name: value
+        for name, value in session.items()
+        if name not in ("date", "commit") and value != environment.get(name)
+    }
+    if changed:
+        print(
+            f"note: {', '.join(changed)} differ from when {folder.path} was begun, so it may not "
+            "end bit for bit where it would have",
+            file=sys.stderr,
+        )
+    resumed = {"date": session["date"], "commit": session["commit"], "changed": changed}
+    environment.setdefault("resumed", []).append(resumed)
+    write_json(folder.path / "environment.json", environment)
 
 
 def _statistics(

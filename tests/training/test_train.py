@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,11 +12,12 @@ import time
 import keras
 import numpy as np
 import pytest
+import soundfile
 
 from keras_audio.files import read_json
 from keras_audio.recipes import with_settings
 from keras_audio.recipes.residual_blocks import ResidualBlocks
-from keras_audio.training import RunFolder, train
+from keras_audio.training import RunFolder, loop, train
 
 # M3 on half seconds with a wide first stride: a real network with batch norm, in seconds.
 SETTINGS = [
@@ -24,6 +26,7 @@ SETTINGS = [
     "duration=0.5",
     "batch_size=16",
     "plateau_patience=1",
+    "early_stopping_patience=5",
     "epochs=6",
 ]
 
@@ -94,8 +97,7 @@ def test_killed_twice_ends_bit_equal_to_an_unbroken_training(toy_data, tmp_path)
     assert arrays.keys() == other_arrays.keys()
     assert all(np.array_equal(arrays[name], other_arrays[name]) for name in arrays)
     assert all(np.array_equal(a, b) for a, b in zip(best, other_best, strict=True))
-    partial = [path for path in broken.rglob("*") if ".partial" in path.name]
-    assert len(partial) <= 1  # what the killed process was writing, if it was
+    assert not [path for path in broken.rglob("*") if ".partial" in path.name]
 
 
 @pytest.fixture(scope="module")
@@ -176,9 +178,9 @@ def test_other_clips_are_refused(toy_data, tmp_path):
     run = train(recipe("epochs=1"), max_steps=1, **arguments)
     (run.path / "done.json").unlink()
     split = read_json(run.path / "split.json")
-    split["train"][next(iter(split["train"]))] = "0" * 32
+    next(iter(split["train"].values()))["label"] += 1
     (run.path / "split.json").write_text(json.dumps(split))
-    with pytest.raises(ValueError, match="other samples"):
+    with pytest.raises(ValueError, match="labels or samples"):
         train(recipe("epochs=1"), resume=True, max_steps=1, **arguments)
 
 
@@ -273,6 +275,8 @@ from keras_audio.cli import main
 sys.exit(main(sys.argv[1:]))
 """
     arguments = command(toy_data, tmp_path / "run", "--strategy", "mirrored", "--set=epochs=2")[3:]
+    # 176 clips leave one over: a device without a clip would make every weight NaN.
+    arguments.append("--set=batch_size=25")
     subprocess.run([sys.executable, "-c", script, *arguments], check=True)
     history = RunFolder(tmp_path / "run").history()
     assert np.isfinite(history["val_loss"]).all()
@@ -285,3 +289,91 @@ def test_one_process_at_a_time_trains_a_run(finished, toy_data):
     with locked(finished.path.with_name(f".{finished.path.name}.lock"), "train"):
         with pytest.raises(ValueError, match="only process to train this run"):
             train(recipe("epochs=2"), data_dir=toy_data, run=finished.path, resume=True)
+
+
+@pytest.mark.parametrize("dies", ["before the checkpoint", "after the checkpoint"])
+def test_a_kill_between_the_writes_of_an_epochs_end(dies, toy_data, tmp_path, monkeypatch):
+    """Model, checkpoint and history belong together, wherever between them a process ends."""
+    arguments = {"data_dir": toy_data, "progress": False, "max_steps": 3}
+    whole = train(recipe("epochs=3"), run=tmp_path / "whole", **arguments)
+
+    class Killed(Exception):
+        pass
+
+    save, calls = loop.save_checkpoint, []
+
+    def save_or_die(*values):
+        calls.append(None)
+        if len(calls) == 3 and dies == "before the checkpoint":
+            raise Killed
+        save(*values)
+        if len(calls) == 3:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "save_checkpoint", save_or_die)
+        with pytest.raises(Killed):
+            train(recipe("epochs=3"), run=tmp_path / "broken", **arguments)
+    assert len(RunFolder(tmp_path / "broken").history()["epoch"]) == 2
+    broken = train(recipe("epochs=3"), run=tmp_path / "broken", resume=True, **arguments)
+    assert final_state(broken.path)[0] == final_state(whole.path)[0]
+    assert all(
+        np.array_equal(ours, theirs)
+        for ours, theirs in zip(
+            final_state(broken.path)[2], final_state(whole.path)[2], strict=True
+        )
+    )
+    assert broken.history()["val_loss"].tolist() == whole.history()["val_loss"].tolist()
+    assert [file.name for file in (broken.path / "checkpoints").iterdir()] == ["last.npz"]
+    assert len(broken.environment["resumed"]) == 1
+
+
+def test_what_a_kill_left_does_not_block_the_folder(toy_data, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / ".labels.partial.txt").write_text("do")
+    (run / "split.json").write_text("{}")
+    train(recipe("epochs=1"), data_dir=toy_data, run=run, max_steps=1, progress=False)
+    assert not list(run.rglob(".*.partial*"))
+
+
+def test_another_strategy_cannot_go_on(toy_data, tmp_path):
+    arguments = {"data_dir": toy_data, "run": tmp_path / "run", "progress": False}
+    run = train(recipe("epochs=1"), max_steps=1, **arguments)
+    (run.path / "done.json").unlink()
+    with pytest.raises(ValueError, match="strategy as .* was begun, single"):
+        train(recipe("epochs=1"), resume=True, strategy="mirrored", max_steps=1, **arguments)
+    with pytest.raises(ValueError, match="resume or force, not both"):
+        train(recipe("epochs=1"), resume=True, force=True, **arguments)
+
+
+def test_a_damaged_model_is_named(finished, tmp_path):
+    shutil.copytree(finished.path, tmp_path / "run")
+    model = tmp_path / "run" / "model.keras"
+    model.write_bytes(model.read_bytes()[:1000])
+    with pytest.raises(ValueError, match="Expected a whole model.*model.keras"):
+        RunFolder(tmp_path / "run").model()
+
+
+def test_clips_too_short_for_the_spectrogram_are_named(tmp_path):
+    import data_prep
+
+    rng = np.random.default_rng(0)
+    for label in ("hum", "hiss"):
+        (tmp_path / "sounds" / label).mkdir(parents=True)
+        for take in range(4):
+            length = 100 if (label, take) == ("hum", 2) else 4000
+            sound = rng.uniform(-0.5, 0.5, length)
+            soundfile.write(tmp_path / "sounds" / label / f"{take}.wav", sound, 8000)
+    data_prep.prepare(
+        "audio_folder",
+        source=tmp_path / "sounds",
+        sample_rate=8000,
+        data_dir=tmp_path,
+        dataset_name="mine",
+        progress=False,
+    )
+    short = ResidualBlocks(dataset="mine", fold=1, normalization="log_mel")
+    with pytest.raises(ValueError, match="at least 320 samples .*hum/2.wav"):
+        train(short, data_dir=tmp_path, run=tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
