@@ -23,8 +23,12 @@ class ResidualBlocks(Recipe):
 
     Command:
         keras-audio train residual_blocks --dataset esc10 --fold 1 --set block=rb4
+        --set duration=5 --set batch_size=16 --set batch_norm_momentum=0.9 --set epochs=40
+        --set plateau_patience=5 --set early_stopping_patience=12
 
-    Time and score on named hardware: `results/residual_blocks_esc10.md`.
+    To expect of it: 81.25 % of ESC-10's first fold, 83.5 ± 2.6 % over the five folds, in 11 to 26
+    minutes a fold on one core of an AMD EPYC with other work beside it
+    (`results/residual_blocks_esc10.md`). The paper: 75.15 % of UrbanSound8K's tenth fold.
 
     Args:
         network: M34-res, or a plain network of the same family (Dai et al. 2017).
