@@ -1,6 +1,7 @@
 """The command line: parse, call, print. TensorFlow is imported by the verbs that need it."""
 
 import argparse
+import io
 import json
 import os
 import pathlib
@@ -208,21 +209,29 @@ def predict(options: argparse.Namespace) -> int:
 
     files = find_audio_files(options.files)
     classifier = load_classifier(options.model)
-    failed, kept = 0, []
-    for prediction in predict_files(classifier, files):
-        if prediction.error:
-            failed += 1
-            print(f"keras-audio: {prediction.error}", file=sys.stderr)
-        elif options.json:
-            print(to_json(prediction, classifier.labels, options.top), flush=True)
-        else:
-            best = top_classes(prediction, classifier.labels, options.top)
-            named = "  ".join(f"{label} {probability:.3f}" for label, probability in best)
-            print(f"{prediction.path}  {named}", flush=True)
-        if options.csv:
-            kept.append(prediction)
-    if options.csv:
-        write_csv(options.csv, kept, classifier.labels)
+    failed = 0
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names may be any bytes
+
+    def printed():
+        nonlocal failed
+        for prediction in predict_files(classifier, files):
+            if prediction.error:
+                failed += 1
+                print(f"keras-audio: {prediction.error}", file=sys.stderr)
+            if options.json:
+                print(to_json(prediction, classifier.labels, options.top), flush=True)
+            elif not prediction.error:
+                best = top_classes(prediction, classifier.labels, options.top)
+                named = "  ".join(f"{label} {probability:.3f}" for label, probability in best)
+                print(f"{prediction.path}  {named}", flush=True)
+            yield prediction
+
+    if options.csv is not None:
+        write_csv(options.csv, printed(), classifier.labels)
+    else:
+        for _ in printed():
+            pass
     if failed:
         print(f"keras-audio: {failed} of {len(files)} files could not be read", file=sys.stderr)
     return 1 if failed else 0
@@ -351,14 +360,28 @@ def build_parser() -> argparse.ArgumentParser:
         "  keras-audio predict runs/residual_blocks/esc10-fold1-seed0 dog.wav\n"
         "  keras-audio predict dogs recordings/ --top 1 --csv named.csv\n"
         "  keras-audio predict dogs dog.ogg --json",
-        "Name the sounds in files of any rate and channel count; a folder means all sounds below.",
+        "Name the sounds in files of any rate, mono or stereo; a folder means all sounds below.\n\n"
+        "A sound longer than the training clips is heard whole, window by window, each normalised\n"
+        "by itself, and the probabilities are averaged. `evaluate` cuts a clip to the training\n"
+        "length: its first seconds, normalised as a whole. So the two can differ for longer sounds;"
+        "\nfor sounds up to that length they are equal.",
     )
     verb.add_argument("model", help="a run folder or an exported SavedModel")
     verb.add_argument("files", nargs="+", help="sound files or folders")
-    verb.add_argument("--top", type=int, default=3, metavar="K", help="classes shown (default 3)")
+    verb.add_argument(
+        "--top", type=_count, default=3, metavar="K", help="classes shown, 1 or more (default 3)"
+    )
     verb.add_argument("--csv", metavar="FILE", help="also write all probabilities")
-    verb.add_argument("--json", action="store_true", help="print a line of JSON a file")
+    verb.add_argument(
+        "--json", action="store_true", help="print a line of JSON a file, bad ones too"
+    )
     return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of 1 or more, got {text!r}")
+    return int(text)
 
 
 def _add_data_dir(parser: argparse.ArgumentParser) -> None:

@@ -136,7 +136,9 @@ def test_evaluate_export_and_predict(trained, toy_data, tmp_path):
         assert result.returncode == 1
         assert "c.wav" in result.stderr and "1 of 3 files" in result.stderr
         answers.append([json.loads(line) for line in result.stdout.splitlines()])
-    assert [pathlib.Path(answer["path"]).name for answer in answers[0]] == ["a.wav", "b.flac"]
+    names = [pathlib.Path(answer["path"]).name for answer in answers[0]]
+    assert names == ["a.wav", "b.flac", "c.wav"]
+    assert ["error" in answer for answer in answers[0]] == [False, False, True]
     assert answers[0] == answers[1]
     header = (tmp_path / "o.csv").read_text().splitlines()[0]
     assert len(header.split(",")) >= 11

@@ -7,9 +7,6 @@ from typing import Any
 
 import numpy as np
 
-# A last window that is shorter than this part of the others says too little about the sound.
-LEAST_PART = 0.25
-
 
 class Classifier:
     """Names for waveforms; a long one is cut into windows, and their probabilities are averaged.
@@ -34,6 +31,10 @@ class Classifier:
         [100, 100]
         >>> classifier.predict(sound).tolist()
         [0.5, 0.5]
+
+    Every window is normalised by itself, as the model does with whatever it is given. Evaluation
+    gives the model each clip once, to be normalised whole and cut to its first `clip_samples`. So
+    the two agree for sounds up to that length, and can differ for longer ones.
     """
 
     def __init__(
@@ -54,7 +55,9 @@ class Classifier:
     def windows(self, waveform: np.ndarray, hop: int | None = None) -> list[np.ndarray]:
         """Cut a waveform into windows of `clip_samples`; a shorter one is the only window.
 
-        The rest after the last whole window is a window too if it is at least a quarter of one.
+        Windows start at the multiples of `hop`. If samples remain after the last whole one, another
+        window ends with the sound and overlaps its predecessor: padding a short rest would give
+        the model mostly silence, whose answer would weigh as much as any other.
 
         Args:
             waveform: (samples, channels).
@@ -62,7 +65,7 @@ class Classifier:
                 the default.
 
         Returns:
-            Parts of `waveform` in order, at least one.
+            Parts of `waveform` in order, at least one, that together hold every sample of it.
 
         Raises:
             ValueError: If `hop` is not from 1 to `clip_samples`.
@@ -74,9 +77,8 @@ class Classifier:
         if not 1 <= hop <= size:
             raise ValueError(f"Expected a hop of 1 to {size} samples. Received: {hop=}")
         starts = list(range(0, length - size + 1, hop))
-        rest = starts[-1] + hop
-        if starts[-1] + size < length and length - rest >= LEAST_PART * size:
-            starts.append(rest)
+        if starts[-1] + size < length:
+            starts.append(length - size)
         return [waveform[start : start + size] for start in starts]
 
     def predict(self, waveform: np.ndarray, *, hop: int | None = None) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import collections
 import concurrent.futures
+import contextlib
 import csv
 import dataclasses
 import json
@@ -117,15 +118,20 @@ def top_classes(
     Args:
         prediction: Of a file, or probabilities (classes,).
         labels: Class names in the order of the probabilities.
-        k: How many, or fewer where there are fewer classes.
+        k: How many, 1 or more; all classes where there are fewer.
 
     Returns:
         (label, probability) by falling probability; none for a file that could not be read.
+
+    Raises:
+        ValueError: If `k` is less than 1.
 
     Example:
         >>> top_classes(np.array([0.1, 0.6, 0.3]), ["dog", "rain", "siren"], k=2)
         [('rain', 0.6), ('siren', 0.3)]
     """
+    if k < 1:
+        raise ValueError(f"Expected a number of classes of 1 or more. Received: {k=}")
     probabilities = getattr(prediction, "probabilities", prediction)
     if probabilities is None:
         return []
@@ -139,29 +145,48 @@ def write_csv(
     """Write predictions to a CSV file, whole or not at all.
 
     The columns are path, predicted, probability, error, and p_<label> for every class; a file that
-    could not be read has but its path and error.
+    could not be read has but its path and error. Bytes of a path that are not UTF-8 are written as
+    backslash escapes.
 
     Args:
-        path: The file to write.
-        predictions: Written as they come.
+        path: The file to write. Its parent folder is made if needed.
+        predictions: Written as they come and not kept; the first is asked for once the file is
+            open, so that no model works for a file that cannot be written.
         labels: Class names in the order of the probabilities.
+
+    Raises:
+        ValueError: If `path` is no place for a file.
     """
-    with replacing(path) as temporary:
-        with open(temporary, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            columns = ["path", "predicted", "probability", "error"]
-            writer.writerow(columns + [f"p_{label}" for label in labels])
-            for prediction in predictions:
-                if prediction.error is not None:
-                    writer.writerow([prediction.path, "", "", prediction.error])
-                    continue
-                best, probability = top_classes(prediction, labels, k=1)[0]
-                values = [float(value) for value in prediction.probabilities]
-                writer.writerow([prediction.path, best, probability, "", *values])
+    path = pathlib.Path(path)
+    with contextlib.ExitStack() as stack:
+        try:
+            if path.exists() and not path.is_file():
+                reason = "a folder" if path.is_dir() else "no regular file"
+                raise ValueError(f"Expected a CSV file to write, got {reason}. Received: {path}")
+            temporary = stack.enter_context(replacing(path))
+            options = {"newline": "", "encoding": "utf-8", "errors": "backslashreplace"}
+            file = stack.enter_context(open(temporary, "w", **options))
+        except OSError as error:
+            raise ValueError(
+                f"Expected a CSV file that can be written, got {error.strerror}. Received: {path}"
+            ) from error
+        writer = csv.writer(file)
+        columns = ["path", "predicted", "probability", "error"]
+        writer.writerow(columns + [f"p_{label}" for label in labels])
+        for prediction in predictions:
+            if prediction.error is not None:
+                writer.writerow([prediction.path, "", "", prediction.error])
+                continue
+            best, probability = top_classes(prediction, labels, k=1)[0]
+            values = [float(value) for value in prediction.probabilities]
+            writer.writerow([prediction.path, best, probability, "", *values])
 
 
 def to_json(prediction: FilePrediction, labels: Sequence[str], k: int = 3) -> str:
     """Give one prediction as one line of JSON, so that lines can be printed as they come.
+
+    The line is ASCII, which every output can encode; what is not is escaped, and `json.loads` gives
+    back the very path, even one that is not UTF-8.
 
     Args:
         prediction: Of a file.
@@ -182,7 +207,7 @@ def to_json(prediction: FilePrediction, labels: Sequence[str], k: int = 3) -> st
     else:
         top = top_classes(prediction, labels, k)
         answer["classes"] = [{"label": label, "probability": value} for label, value in top]
-    return json.dumps(answer, ensure_ascii=False)
+    return json.dumps(answer)
 
 
 def _below(folder: pathlib.Path) -> list[pathlib.Path]:

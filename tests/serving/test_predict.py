@@ -1,7 +1,10 @@
 import csv
 import itertools
 import json
+import os
+import pathlib
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ import soundfile
 from small_model import LABELS, RATE
 
 from keras_audio import audio
+from keras_audio.cli import main
 from keras_audio.serving import (
     FilePrediction,
     find_audio_files,
@@ -135,6 +139,9 @@ def test_csv_json_and_top(tmp_path, folder):
     assert top_classes(good, LABELS, k=2) == [("rain", 0.625), ("siren", 0.25)]
     assert len(top_classes(good, LABELS, k=9)) == 3
     assert top_classes(bad, LABELS) == []
+    for k in (0, -1):
+        with pytest.raises(ValueError, match="classes of 1 or more"):
+            top_classes(good, LABELS, k=k)
     assert json.loads(to_json(good, LABELS, k=1)) == {
         "path": str(good.path),
         "classes": [{"label": "rain", "probability": 0.625}],
@@ -158,3 +165,98 @@ def test_csv_json_and_top(tmp_path, folder):
         write_csv(tmp_path / "out.csv", fails(), LABELS)
     assert (tmp_path / "out.csv").read_text() == before
     assert {path.name for path in tmp_path.iterdir()} == {"out.csv", "sounds"}
+
+
+def test_csv_asks_for_one_row_after_the_other(tmp_path):
+    """Only the row being written is alive: a million files need no more memory than one."""
+    alive = weakref.WeakSet()
+
+    def predictions():
+        for index in range(20):
+            prediction = FilePrediction(pathlib.Path(f"{index}.wav"), error="bad")
+            alive.add(prediction)
+            yield prediction
+            assert len(alive) <= 2
+
+    write_csv(tmp_path / "out.csv", predictions(), LABELS)
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == 21
+
+
+def test_a_csv_that_cannot_be_written_is_said_before_any_prediction(tmp_path):
+    def predictions():
+        raise AssertionError("asked for a prediction")
+        yield
+
+    (tmp_path / "file").touch()
+    os.mkfifo(tmp_path / "pipe")
+    for name, message in (
+        (".", "got a folder"),
+        ("pipe", "got no regular file"),
+        ("file/out.csv", "that can be written"),
+        ("file/deeper/out.csv", "that can be written"),
+        ("x" * 300, "File name too long"),
+    ):
+        with pytest.raises(ValueError, match=message) as error:
+            write_csv(tmp_path / name, predictions(), LABELS)
+        assert str(error.value).endswith(f"Received: {tmp_path / name}")
+        assert "partial" not in str(error.value)
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "pipe"}
+
+
+def test_predict_writes_names_that_are_not_utf8(exported, tmp_path, capfd, monkeypatch):
+    good, bad = (os.fsdecode(os.fsencode(tmp_path / "caf") + end) for end in (b"\xe9", b"\xe8.wav"))
+
+    def read(path, sample_rate, channels):
+        if str(path) == bad:
+            raise audio.AudioFileError(bad, "it is empty")
+        return np.full((900, channels), 0.5, np.float32), sample_rate
+
+    monkeypatch.setattr("keras_audio.serving.predict.read_audio", read)
+    table = tmp_path / "out.csv"
+    assert main(["predict", str(exported), good, bad, "--csv", str(table)]) == 1
+    out, errors = capfd.readouterr()
+    assert out.startswith(f"{tmp_path}/caf\\udce9  ") and "it is empty" in errors
+    rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
+    assert [row["path"] for row in rows] == [
+        f"{tmp_path}/caf\\udce9",
+        f"{tmp_path}/caf\\udce8.wav",
+    ]
+    assert rows[0]["predicted"] in LABELS and "caf\\udce8.wav" in rows[1]["error"]
+
+    # JSON gives the names back as they are; a bad file has its line too.
+    assert main(["predict", str(exported), good, bad, "--json"]) == 1
+    out, errors = capfd.readouterr()
+    assert out.isascii() and "it is empty" in errors
+    first, second = map(json.loads, out.splitlines())
+    assert (first["path"], second["path"]) == (good, bad)
+    assert len(first["classes"]) == 3 and bad in second["error"]
+
+
+@pytest.mark.parametrize("top", ["0", "-1", "1.5", "all", ""])
+def test_predict_top_is_a_whole_number_from_1(top, capsys):
+    with pytest.raises(SystemExit) as status:
+        main(["predict", "model", "dog.wav", f"--top={top}"])
+    assert status.value.code == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.endswith(f"argument --top: expected a whole number of 1 or more, got {top!r}")
+
+
+def test_predict_says_what_it_hears_and_more_than_stereo_is_refused(exported, tmp_path, capfd):
+    path = tmp_path / "three.wav"
+    soundfile.write(path, np.ones((900, 3)) / 2, RATE)
+    assert main(["predict", str(exported), str(path), "--top", "9"]) == 1
+    out, errors = capfd.readouterr()
+    assert out == "" and "three.wav" in errors and "3 channels" in errors
+    with pytest.raises(SystemExit):
+        main(["predict", "--help"])
+    text = " ".join(capfd.readouterr().out.split())
+    assert "mono or stereo" in text and "the two can differ for longer sounds" in text
+
+
+def test_predict_with_a_folder_for_a_csv(exported, folder, tmp_path, capfd):
+    status = main(["predict", str(exported), str(folder), "--csv", str(tmp_path)])
+    assert status == 2
+    out, errors = capfd.readouterr()
+    assert out == "" and errors.strip().splitlines()[-1] == (
+        f"keras-audio: Expected a CSV file to write, got a folder. Received: {tmp_path}"
+    )
