@@ -187,7 +187,8 @@ def _decode(path: str) -> tuple[np.ndarray, int]:
         with open(path, "rb") as file:
             _check_complete(path, file, status.st_size)
             mp3_slack = _mp3_slack(file)
-        with soundfile.SoundFile(path) as sound:
+        # As bytes, since a name on disk need not be valid UTF-8.
+        with soundfile.SoundFile(os.fsencode(path) if os.name == "posix" else path) as sound:
             waveform = _read_blocks(path, sound, mp3_slack if sound.format == "MP3" else 0)
             rate = sound.samplerate
     except FileNotFoundError:

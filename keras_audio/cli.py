@@ -108,6 +108,10 @@ def train(options: argparse.Namespace) -> int:
     cls = recipe_class(options.recipe)
     named = {name: getattr(options, name) for name in ("dataset", "fold", "seed")}
     recipe = cls(**{name: value for name, value in named.items() if value is not None})
+    for setting in options.set:
+        field = setting.partition("=")[0]
+        if named.get(field) is not None:
+            raise ValueError(f"Expected {field} once. Received: --{field} and --set {setting}")
     recipe = with_settings(recipe, options.set)
     runs_dir = options.runs
     if options.smoke:
@@ -324,7 +328,9 @@ def build_parser() -> argparse.ArgumentParser:
     verb.add_argument("--run", metavar="DIR", help="the run folder itself, in place of --runs")
     verb.add_argument("--resume", action="store_true", help="go on with a run that was begun")
     verb.add_argument("--force", action="store_true", help="delete the run and begin anew")
-    verb.add_argument("--smoke", action="store_true", help="a few steps of everything")
+    verb.add_argument(
+        "--smoke", action="store_true", help="two epochs of two small steps, and all that follows"
+    )
     verb.add_argument(
         "--strategy", default="single", choices=["single", "mirrored"], help="mirrored: all GPUs"
     )

@@ -375,3 +375,12 @@ def test_import_needs_no_tensorflow():
     )
     root = pathlib.Path(__file__).parent.parent
     subprocess.run([sys.executable, "-c", code], check=True, cwd=root)
+
+
+def test_a_name_that_is_not_utf_8(tmp_path):
+    good = tmp_path / "good.wav"
+    soundfile.write(good, np.full((100, 1), 0.25), 8000)
+    odd = tmp_path / os.fsdecode(b"bad\xff.wav")
+    good.rename(odd)
+    waveform, rate = read_audio(odd)
+    assert (waveform.shape, rate, waveform[0, 0]) == ((100, 1), 8000, 0.25)
