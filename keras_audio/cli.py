@@ -12,8 +12,7 @@ from collections.abc import Sequence
 
 import keras_audio
 from keras_audio.quiet import import_tensorflow
-from keras_audio.recipes import list_recipes, recipe_class, with_settings
-from keras_audio.recipes.recipe import describe_type
+from keras_audio.recipes import describe_recipes, list_recipes, recipe_class, with_settings
 
 EXAMPLES = """\
 examples:
@@ -313,7 +312,7 @@ def build_parser() -> argparse.ArgumentParser:
         "  keras-audio train residual_blocks --dataset esc10 --fold 1 --set block=rb4 --resume\n"
         "  keras-audio train residual_blocks --dataset toy_sounds --fold 1 --smoke\n"
         "  keras-audio train residual_blocks --set normalization=log_mel --strategy mirrored\n"
-        f"\n{_recipe_fields()}",
+        f"\n{describe_recipes()}",
         "Train a recipe on all folds but one. Ctrl-C or SIGTERM ends it at the next step; the same "
         "command\nwith --resume goes on from there, bit for bit.",
     )
@@ -392,20 +391,6 @@ def _count(text: str) -> int:
 
 def _add_data_dir(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data-dir", default="data", metavar="DIR", help="where records are kept")
-
-
-def _recipe_fields() -> str:
-    """The fields of each recipe with their defaults, for `train --help`."""
-    lines = []
-    for name in list_recipes():
-        cls = recipe_class(name)
-        lines.append(f"fields of {name}, for --set (defaults: {cls.paper.split(',')[0]}):")
-        recipe = cls()
-        lines += [
-            f"  {field}={getattr(recipe, field)}".ljust(34) + describe_type(hint)
-            for field, hint in cls.field_types().items()
-        ]
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from keras_audio.recipes.recipe import (
     Recipe,
+    describe_recipes,
     list_recipes,
     recipe_class,
     recipe_differences,
@@ -13,6 +14,7 @@ from keras_audio.recipes.residual_blocks import ResidualBlocks
 __all__ = [
     "Recipe",
     "ResidualBlocks",
+    "describe_recipes",
     "list_recipes",
     "recipe_class",
     "recipe_differences",

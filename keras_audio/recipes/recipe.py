@@ -129,6 +129,19 @@ def recipe_class(name: str) -> type[Recipe]:
     return _RECIPES[name]
 
 
+def describe_recipes() -> str:
+    """The fields of every recipe with their defaults and types, as `train --help` shows them."""
+    lines = []
+    for name in list_recipes():
+        recipe = recipe_class(name)()
+        lines.append(f"fields of {name}, for --set (defaults: {recipe.paper.split(',')[0]}):")
+        lines += [
+            f"  {field}={getattr(recipe, field)}".ljust(34) + describe_type(hint)
+            for field, hint in recipe.field_types().items()
+        ]
+    return "\n".join(lines)
+
+
 def recipe_from_dict(values: dict[str, Any]) -> Recipe:
     """The recipe that `Recipe.to_dict` described.
 
