@@ -15,6 +15,8 @@ from tqdm import tqdm
 from data_prep.clips import RECORDS_VERSION, Clip, ClipList, DatasetCard
 from data_prep.decoding import Decoded, Decoder
 
+_TWINS_SHOWN = 3
+
 
 @dataclasses.dataclass
 class SoundConfig(tfds.core.BuilderConfig):
@@ -36,7 +38,8 @@ class SoundBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     times faster than TFDS's `Audio`. Within a split the order is TFDS's: by a hash of the clip id,
     so that the same clips give the same bytes whatever finishes decoding first.
 
-    After `download_and_prepare`, `problems` says which files are not among the records and why.
+    After `download_and_prepare`, `problems` says which files are not among the records and why,
+    and `twins` holds the pairs of clips with the same samples in two folds.
 
     Args:
         clip_list: The clips.
@@ -58,6 +61,8 @@ class SoundBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         self._jobs = jobs
         self._progress = progress
         self.problems = list(clip_list.missing)
+        self.twins: list[tuple[Clip, Clip]] = []
+        self._first_with: dict[str, Clip] = {}
         super().__init__(**arguments)
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -98,6 +103,9 @@ class SoundBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         good = 0
         for clip, decoded in self._decode(clips):
             good += 1
+            first = self._first_with.setdefault(decoded.hash, clip)
+            if first.fold != fold:
+                self.twins.append((first, clip))
             yield clip.clip_id, _example(clip, decoded)
         if good:
             return
@@ -140,7 +148,7 @@ def write_records(
     sample_rate: int,
     channels: int,
     **arguments: Any,
-) -> tuple[pathlib.Path, int, tuple[str, ...]]:
+) -> tuple[pathlib.Path, int, tuple[str, ...], tuple[str, ...]]:
     """Write records below `directory`, in a folder of TFDS's layout.
 
     Args:
@@ -152,7 +160,7 @@ def write_records(
         **arguments: Those of `SoundBuilder`.
 
     Returns:
-        The folder, the number of clips in it, and what is missing from it.
+        The folder, the number of clips in it, what is missing from it, and notes on it.
     """
     # TFDS imports it at the first record, which would be seconds within the progress bar.
     importlib.import_module("tensorflow")
@@ -167,7 +175,22 @@ def write_records(
     # It announces a download on standard output, which belongs to the caller.
     with contextlib.redirect_stdout(io.StringIO()):
         builder.download_and_prepare()
-    return builder.data_path, builder.info.metadata["clips"], tuple(builder.problems)
+    clips = builder.info.metadata["clips"]
+    return builder.data_path, clips, tuple(builder.problems), _twin_notes(builder.twins)
+
+
+def _twin_notes(twins: list[tuple[Clip, Clip]]) -> tuple[str, ...]:
+    if not twins:
+        return ()
+    pairs = [
+        f"{first.file} (fold {first.fold}) = {second.file} (fold {second.fold})"
+        for first, second in twins[:_TWINS_SHOWN]
+    ]
+    more = ", ..." if len(twins) > _TWINS_SHOWN else ""
+    return (
+        f"the same samples in two folds, so that a network is tested on what it was trained on: "
+        f"{len(twins)} ({', '.join(pairs)}{more})",
+    )
 
 
 def _example(clip: Clip, decoded: Decoded) -> dict[str, Any]:

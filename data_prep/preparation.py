@@ -254,7 +254,7 @@ def _build(
     # TensorFlow is not imported before there is something to write.
     from data_prep.base import write_records
 
-    staged, clips, missing = write_records(
+    staged, clips, missing, notes = write_records(
         workshop / "new",
         dataset_name=folder.parent.parent.name,
         config_name=folder.parent.name,
@@ -277,7 +277,7 @@ def _build(
         previous.parent.mkdir(parents=True)
         os.rename(folder, previous)
     os.rename(staged, folder)
-    return PrepareResult(folder, clips, 0.0, missing, notes=clip_list.notes)
+    return PrepareResult(folder, clips, 0.0, missing, notes=clip_list.notes + notes)
 
 
 @contextlib.contextmanager

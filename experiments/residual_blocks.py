@@ -2,7 +2,7 @@
 
 Each cell is a run folder under `--runs`, trained and evaluated in a process of its own; what is
 finished is not run again, so the same command goes on where it was stopped. Then the tables are
-written from all run folders of that data set, whichever call made them:
+written from all run folders of that data set and seed, whichever call made them:
 `residual_blocks_<data set>.csv` with a row a run, and `.md` with the grid.
 
 Examples:
@@ -16,9 +16,10 @@ import argparse
 import csv
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -38,10 +39,7 @@ INPUTS = {
 SOURCES = ("paper", "original code")
 PLAIN = ("m3", "m5", "m11", "m18")
 
-# What differs from the paper on sets that it does not use. 320 clips of 5 s make 3 batches of 128
-# an epoch, too few steps for Adam and for batch norm's statistics: batches of 16 make 20. Moving
-# statistics with momentum 0.99 lag for hundreds of steps, so 0.9. The rate falls after 5 epochs
-# without a better score, and 12 such epochs end the run: by then the training clips are learned.
+# What differs from the paper on sets that it does not use, and why.
 SETTINGS = {
     "urbansound8k": [],
     "esc10": [
@@ -62,6 +60,22 @@ SETTINGS = {
     ],
 }
 SETTINGS["esc50"] = SETTINGS["esc10"]
+WHY_SETTINGS = (
+    "The paper's settings are made for thousands of clips. The 320 that ESC-10 trains on make 3 "
+    "batches of 128 an epoch, too few steps for Adam and for batch norm's statistics; batches of "
+    "16 make 20. Moving statistics with momentum 0.99 lag for hundreds of steps, hence 0.9. The "
+    "rate falls, and the run ends, after fewer epochs without a better score: by then the training "
+    "clips are learned. `duration` is the clips' own, in seconds."
+)
+# What `prepare` is given; None for sounds that are generated.
+SOURCES_ON_DISK = {
+    "urbansound8k": "UrbanSound8K",
+    "esc10": "ESC-10-master",
+    "esc50": "ESC-50-master",
+    "toy_sounds": None,
+}
+# Fields of the recipe that the experiment has options of its own for.
+CELL_FIELDS = ("dataset", "fold", "seed", "network", "block", "normalization")
 COLUMNS = (
     "recipe",
     "dataset",
@@ -81,6 +95,7 @@ COLUMNS = (
     "seconds",
     "hardware",
     "backend",
+    "versions",
     "commit",
     "command",
 )
@@ -99,7 +114,8 @@ def main() -> int:
         print(f"smoke test: {len(cells) - len(failed)} of {len(cells)} passed")
     else:
         import_tensorflow()  # counting parameters loads the models
-        write_tables(read_runs(options.runs, options.dataset), options.dataset, options.to)
+        rows = read_runs(options.runs, options.dataset, options.seed)
+        write_tables(rows, options.dataset, options.to)
     for path in failed:
         print(f"failed, run again by the same command: {path}", file=sys.stderr)
     return 1 if failed else 0
@@ -152,15 +168,19 @@ def train_command(recipe: ResidualBlocks) -> list[str]:
     return ["train", recipe.name, *settings]
 
 
-def read_runs(runs: pathlib.Path, dataset: str) -> list[dict]:
-    """The rows of all finished and evaluated runs on a data set, whichever call made them."""
+def read_runs(runs: pathlib.Path, dataset: str, seed: int) -> list[dict]:
+    """The rows of all finished and evaluated runs on a data set, whichever call made them.
+
+    Those of other seeds are left out: a mean over folds would count a fold twice.
+    """
     paths = (runs / ResidualBlocks.name).glob(f"*/{dataset}-fold*/metrics.json")
-    return [read_run(path.parent) for path in sorted(paths)]
+    found = [RunFolder(path.parent) for path in sorted(paths)]
+    return [read_run(run) for run in found if run.finished and run.recipe.seed == seed]
 
 
-def read_run(path: pathlib.Path) -> dict:
+def read_run(run: RunFolder) -> dict:
     """The row of a finished and evaluated run."""
-    run, metrics = RunFolder(path), read_json(path / "metrics.json")
+    metrics = read_json(run.path / "metrics.json")
     recipe, history, done, environment = run.recipe, run.history(), run.finished, run.environment
     best = done["best_epoch"] - 1
     return {
@@ -180,8 +200,11 @@ def read_run(path: pathlib.Path) -> dict:
         "epochs": done["epochs"],
         "parameters": run.model().count_params(),
         "seconds": round(done["seconds"]),
-        "hardware": f"{environment['processor']}, cores: {environment['cores']}",
+        "hardware": f"{environment['processor']}, cores: {environment['cores']}, "
+        f"memory: {environment['memory_gib']} GiB, devices: {', '.join(environment['devices'])}",
         "backend": environment["backend"],
+        "versions": f"TensorFlow {environment['packages']['tensorflow']}, "
+        f"Keras {environment['packages']['keras']}",
         "commit": environment["commit"],
         "command": " ".join(["keras-audio", *train_command(recipe)]),
     }
@@ -213,10 +236,11 @@ def markdown(rows: list[dict], dataset: str) -> str:
         lines += [
             "",
             f"The paper has no numbers for {dataset}: its own and ours are not comparable, and "
-            "stand side by side to show the order of the blocks only. Batch size, momentum of the "
-            "batch norms, patience and epochs are chosen for the size of the set; the comment on "
-            "`SETTINGS` in `experiments/residual_blocks.py` says why.",
+            "stand side by side to show the order of the blocks only.",
         ]
+    if settings := SETTINGS.get(dataset):
+        shown = ", ".join(f"`{setting}`" for setting in settings)
+        lines += ["", f"Settings that are not the paper's: {shown}. {WHY_SETTINGS}"]
     names = [*BLOCKS, *PLAIN]
     names = [name for name in names if any(name in (r["block"], r["network"]) for r in rows)]
     lines += ["", "| input | " + " | ".join(names) + " |", "| --- " * (len(names) + 1) + "|"]
@@ -239,12 +263,70 @@ def markdown(rows: list[dict], dataset: str) -> str:
             f"| {100 * float(row['mean_average_precision']):.2f} | {row['best_epoch']} "
             f"| {row['epochs']} | {int(row['seconds']) / 60:.0f} |"
         )
-    hardware = sorted({f"{row['hardware']}; backend {row['backend']}" for row in rows})
-    lines += ["", f"Hardware: {'; '.join(hardware)}.", ""]
+    hardware = {f"{row['hardware']}; {row['versions']}, backend {row['backend']}" for row in rows}
+    lines += ["", f"Hardware: {'; '.join(sorted(hardware))}.", ""]
     if rows:
-        lines += ["Each row's command stands in the CSV; the first:", ""]
-        lines += ["```", rows[0]["command"], "```", ""]
+        lines += ["## Commands", "", "Each row's own command stands in the CSV; together:", ""]
+        lines += ["```bash", *commands(rows, dataset), "```", ""]
     return "\n".join(lines)
+
+
+def commands(rows: Sequence[dict], dataset: str) -> list[str]:
+    """The shell commands that make these rows from nothing."""
+    prepare = ["keras-audio", "prepare", dataset]
+    if dataset not in SOURCES_ON_DISK:
+        prepare = ["keras-audio", "prepare", "audio_folder", "--source", dataset, "--name", dataset]
+    elif SOURCES_ON_DISK[dataset]:
+        prepare += ["--source", SOURCES_ON_DISK[dataset]]
+    lines = [shlex.join([*prepare, "--sample-rate", str(ResidualBlocks.sample_rate)])]
+    # One command covers a grid: the folds of a cell, then the networks with these folds, then the
+    # inputs with these networks.
+    cells = _gathered(
+        ((_extra(row), row["input"], row["block"] or row["network"]), int(row["fold"]))
+        for row in rows
+    )
+    columns = _gathered(
+        ((extra, tuple(sorted(folds)), key), name) for (extra, key, name), folds in cells.items()
+    )
+    grids = _gathered(
+        ((extra, folds, tuple(names)), key) for (extra, folds, key), names in columns.items()
+    )
+    for (extra, folds, names), inputs in grids.items():
+        line = ["python", "experiments/residual_blocks.py", "--dataset", dataset]
+        line += ["--folds", _folds_text(folds)]
+        for option, known in (("--blocks", BLOCKS), ("--networks", PLAIN)):
+            if chosen := [name for name in names if name in known]:
+                line += [option, ",".join(chosen)]
+        lines.append(shlex.join([*line, "--inputs", ",".join(inputs), *extra]))
+    return lines
+
+
+def _extra(row: dict) -> tuple[str, ...]:
+    """The options that give a row's recipe what neither its cell nor `SETTINGS` does."""
+    _, _, _, *settings = shlex.split(row["command"])
+    recipe = with_settings(ResidualBlocks(), [text.removeprefix("--set=") for text in settings])
+    usual = with_settings(ResidualBlocks(), SETTINGS.get(row["dataset"], [])).to_dict()
+    seed = ("--seed", str(recipe.seed)) if recipe.seed else ()
+    changed = (
+        f"--set={field}={value}"
+        for field, value in recipe.to_dict().items()
+        if field not in CELL_FIELDS and value != usual[field]
+    )
+    return (*seed, *changed)
+
+
+def _gathered(pairs: Iterable[tuple]) -> dict[tuple, list]:
+    groups = {}
+    for key, value in pairs:
+        groups.setdefault(key, []).append(value)
+    return groups
+
+
+def _folds_text(folds: Sequence[int]) -> str:
+    """Folds as `--folds` takes them."""
+    if len(folds) > 2 and list(folds) == list(range(folds[0], folds[-1] + 1)):
+        return f"{folds[0]}-{folds[-1]}"
+    return ",".join(map(str, folds))
 
 
 def _cell(rows: list[dict], name: str, key: str) -> str:

@@ -36,7 +36,8 @@ def run_demo(folder: str | os.PathLike, *, sounds: str | os.PathLike | None = No
         sounds = pathlib.Path(sounds)
         dataset, settings = "my_sounds", OWN_SETTINGS
         prepare = ["prepare", "audio_folder", "--source", sounds, "--name", dataset]
-        folder = pathlib.Path(folder) / sounds.resolve().name
+        prepare += ["--allow-missing"]
+        folder = pathlib.Path(folder) / f"own-{sounds.resolve().name}"
     data, run, export = folder / "data", folder / "run", folder / "export"
     train = ["train", "residual_blocks", "--dataset", dataset, "--fold", "1", "--run", run]
     train += [f"--set={setting}" for setting in SETTINGS + settings]
@@ -46,11 +47,15 @@ def run_demo(folder: str | os.PathLike, *, sounds: str | os.PathLike | None = No
         ["evaluate", run, "--data-dir", data],
         ["export", run, "--to", export, "--force"],
     ):
-        if status := _keras_audio(*command):
+        status = _keras_audio(*command)
+        # 1: done but for bad files, which it has listed. A folder of one's own often has some.
+        if status and (status, command[0]) != (1, "prepare"):
             print(f"To begin anew, delete {folder}", file=sys.stderr)
             return status
-    # The ids of toy sounds and of a user's folder are the files' places in it.
-    clip = sounds / next(iter(RunFolder(run).split["validation"]))
+    # The ids of toy sounds and of a user's clips are the files' places in the folder, or beside
+    # the CSV that lists them.
+    root = sounds.parent if sounds.is_file() else sounds
+    clip = root / next(iter(RunFolder(run).split["validation"]))
     if status := _keras_audio("predict", export, clip, "--top", "3"):
         return status
     print(

@@ -46,10 +46,16 @@ class Records:
     def __init__(self, path: str | os.PathLike) -> None:
         self.path = pathlib.Path(path)
         metadata = read_json(self.path / "metadata.json")
-        self.labels: list[str] = metadata["labels"]
-        self.folds: list[int] = metadata["folds"]
-        self.sample_rate: int = metadata["sample_rate"]
-        self.channels: int = metadata["channels"]
+        try:
+            self.labels: list[str] = metadata["labels"]
+            self.folds: list[int] = metadata["folds"]
+            self.sample_rate: int = metadata["sample_rate"]
+            self.channels: int = metadata["channels"]
+        except (KeyError, TypeError) as error:
+            raise ValueError(
+                "Expected what `keras-audio prepare` writes, with labels, folds, sample_rate and "
+                f"channels ({error!r}). Received: path={self.path / 'metadata.json'}"
+            ) from error
         self.name = self.path.parent.parent.name
         self._builder = tfds.builder_from_directory(self.path)
 
@@ -67,7 +73,12 @@ class Records:
         )
 
     def clips(self, folds: Sequence[int]) -> list[Clip]:
-        """The clips of `folds` in the order of `dataset`."""
+        """The clips of `folds` in the order of `dataset`.
+
+        Raises:
+            ValueError: If a fold does not exist, or its records are damaged or cut short: this
+                reads, and checks the sums of, all there is of them.
+        """
         return [clip for fold in folds for clip in self._clips_of(fold)]
 
     @functools.cache  # noqa: B019 - one small list a fold, kept as long as the records are
@@ -76,17 +87,24 @@ class Records:
             samples = tf.shape(example.pop("audio"))[0]
             return example | {"samples": samples}
 
-        return [
-            Clip(
-                clip_id=example["clip_id"].decode(),
-                source=example["source"].decode(),
-                fold=int(example["fold"]),
-                label=int(example["label"]),
-                hash=example["hash"].decode(),
-                samples=int(example["samples"]),
-            )
-            for example in self.dataset([fold]).map(describe).as_numpy_iterator()
-        ]
+        try:
+            return [
+                Clip(
+                    clip_id=example["clip_id"].decode(),
+                    source=example["source"].decode(),
+                    fold=int(example["fold"]),
+                    label=int(example["label"]),
+                    hash=example["hash"].decode(),
+                    samples=int(example["samples"]),
+                )
+                for example in self.dataset([fold]).map(describe).as_numpy_iterator()
+            ]
+        except tf.errors.OpError as error:
+            reason = error.message.partition("\n")[0]
+            raise ValueError(
+                f"Expected whole records, got damaged ones in fold {fold} ({reason}); prepare them "
+                f"again with --force. Received: path={self.path}"
+            ) from error
 
     def check_folds(self, folds: Sequence[int]) -> None:
         """Raise ValueError if one of `folds` is not a fold of this data set."""
@@ -125,8 +143,11 @@ def open_records(
                 return records
             prepared.append(f"{records.sample_rate} Hz with {records.channels} channel(s)")
     there = f"; prepared there: {', '.join(prepared)}" if prepared else ""
+    form = f"--sample-rate {sample_rate} --channels {channels}"
+    # Which names are data sets and which a user's own is known to `prepare`, not here.
     raise ValueError(
         f"Expected records of {name} at {sample_rate} Hz with {channels} channel(s), made by "
-        f"`keras-audio prepare {name} --sample-rate {sample_rate} --channels {channels}`{there}. "
+        f"`keras-audio prepare {name} {form}` (and its --source), or, if they are sounds of your "
+        f"own, by `keras-audio prepare audio_folder --source ... --name {name} {form}`{there}. "
         f"Received: data_dir={data_dir}"
     )

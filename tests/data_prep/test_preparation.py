@@ -128,6 +128,24 @@ def test_a_fold_without_a_readable_file_is_an_error_that_lists_all(tmp_path):
         _prepare(table, tmp_path, allow_missing=True)
 
 
+def test_the_same_samples_in_two_folds_are_noted(tmp_path):
+    rows = [(f"{label}{take}.wav", label, 1 + take % 2) for label in "ab" for take in range(6)]
+    table = write_table(tmp_path / "s" / "t.csv", ("filename", "label", "fold"), rows)
+    for seed, (name, _, _) in enumerate(rows):
+        write_sound(tmp_path / "s" / name, seed=seed)
+    assert _prepare(table, tmp_path).notes == ()
+    # Fold 1 holds even takes. Two of one fold are nobody's concern; a1 and b1 share fold 2.
+    shutil.copy(tmp_path / "s" / "b3.wav", tmp_path / "s" / "b5.wav")
+    shutil.copy(tmp_path / "s" / "a0.wav", tmp_path / "s" / "a1.wav")
+    shutil.copy(tmp_path / "s" / "a0.wav", tmp_path / "s" / "b1.wav")
+    (note,) = _prepare(table, tmp_path, force=True).notes
+    assert "2 (a0.wav (fold 1) = a1.wav (fold 2), a0.wav (fold 1) = b1.wav (fold 2))" in note
+    shutil.copy(tmp_path / "s" / "b2.wav", tmp_path / "s" / "b3.wav")
+    shutil.copy(tmp_path / "s" / "b2.wav", tmp_path / "s" / "b5.wav")
+    (note,) = _prepare(table, tmp_path, force=True).notes
+    assert ": 4 (" in note and note.count(" = ") == 3 and note.endswith(", ...)")
+
+
 def test_progress_shows_rate_and_time_left(pets, tmp_path, capsys):
     _prepare(pets, tmp_path, progress=True)
     error = capsys.readouterr()

@@ -3,7 +3,9 @@
 import csv
 import importlib.util
 import json
+import os
 import pathlib
+import shlex
 import subprocess
 import sys
 
@@ -74,7 +76,11 @@ def row(block, fold, accuracy, **values):
         "seconds": 60,
         "hardware": "abacus",
         "backend": "tensorflow",
-        "command": "keras-audio train residual_blocks",
+        "versions": "Keras 3",
+        "command": "keras-audio train residual_blocks "
+        f"--set=block={block or 'rb6'} --set=fold={fold} "
+        "--set=duration=5.0 --set=batch_size=16 --set=batch_norm_momentum=0.9 "
+        "--set=plateau_patience=5 --set=early_stopping_patience=12 --set=epochs=40",
     } | values
 
 
@@ -87,7 +93,42 @@ def test_a_cell_holds_paper_original_code_and_ours(experiment):
     assert line.split("|")[2].strip() == "75.15 / - / **90.0** (1)"
     assert line.split("|")[3].strip() == "71.80 / 72.50 / **75.0 ± 7.1** (2)"
     assert "no numbers for esc10" in text
-    assert "abacus" in text
+    assert "abacus; Keras 3, backend tensorflow" in text
+    assert experiment.WHY_SETTINGS in text and "`batch_size=16`" in text
+    assert experiment.WHY_SETTINGS not in experiment.markdown([], "urbansound8k")
+
+
+def test_the_commands_make_the_rows(experiment):
+    rows = [row("rb4", fold, 0.8) for fold in (3, 1, 2)]
+    rows += [
+        row(block, 1, 0.8, input=key) for block in ("rb1", "rb6") for key in ("none", "max_abs")
+    ]
+    rows += [row("", 1, 0.8, network="m3")]
+    other = row("rb2", 5, 0.8)
+    rows += [other | {"command": other["command"] + " --set=l2=0.5 --set=seed=7"}]
+    text = experiment.markdown(rows, "esc10")
+    script = "python experiments/residual_blocks.py --dataset esc10 --folds"
+    assert text.split("```bash\n")[1].splitlines()[:-1] == [
+        "keras-audio prepare esc10 --source ESC-10-master --sample-rate 8000",
+        f"{script} 1-3 --blocks rb4 --inputs standard",
+        f"{script} 1 --blocks rb1,rb6 --inputs none,max_abs",
+        f"{script} 1 --networks m3 --inputs standard",
+        f"{script} 5 --blocks rb2 --inputs standard --seed 7 --set=l2=0.5",
+    ]
+    # And the script takes them.
+    made = set()
+    for line in experiment.commands(rows, "esc10")[1:]:
+        for recipe, path in experiment.grid(experiment.parse(shlex.split(line)[2:])):
+            made.add((path.parent.name, recipe.fold))
+    names = {(f"{r['block'] or r['network']}-{r['input']}", r["fold"]) for r in rows}
+    assert made == names
+
+
+def test_sets_of_ones_own_are_prepared_as_such(experiment):
+    first, _ = experiment.commands([row("rb4", 1, 0.8, dataset="pets")], "pets")
+    assert first == (
+        "keras-audio prepare audio_folder --source pets --name pets --sample-rate 8000"
+    )
 
 
 def test_a_smoke_run_on_toy_sounds(toy_data, tmp_path):
@@ -100,7 +141,7 @@ def test_a_smoke_run_on_toy_sounds(toy_data, tmp_path):
     assert not (tmp_path / "results").exists()
 
 
-def test_tables_are_written_from_the_run_folders(toy_data, tmp_path):
+def test_tables_are_written_from_the_run_folders(experiment, toy_data, tmp_path):
     command = [sys.executable, SCRIPT, "--dataset", "toy_sounds", "--folds", "1"]
     command += ["--networks", "m3", "--inputs", "standard", "--data-dir", toy_data]
     command += ["--set", "epochs=1", "--set", "first_stride=16", "--set", "duration=0.5"]
@@ -119,3 +160,9 @@ def test_tables_are_written_from_the_run_folders(toy_data, tmp_path):
     second = subprocess.run(command, capture_output=True, text=True)
     assert second.returncode == 0
     assert folder.stat().st_mtime_ns == before
+    # Another seed's runs are no more folds, and what trains on is no result yet.
+    runs = tmp_path / "runs"
+    assert len(experiment.read_runs(runs, "toy_sounds", 0)) == 1
+    assert experiment.read_runs(runs, "toy_sounds", 1) == []
+    os.remove(folder.with_name("done.json"))
+    assert experiment.read_runs(runs, "toy_sounds", 0) == []
