@@ -77,27 +77,10 @@ SOURCES_ON_DISK = {
 # Fields of the recipe that the experiment has options of its own for.
 CELL_FIELDS = ("dataset", "fold", "seed", "network", "block", "normalization")
 COLUMNS = (
-    "recipe",
-    "dataset",
-    "fold",
-    "seed",
-    "network",
-    "block",
-    "input",
-    "accuracy",
-    "balanced_accuracy",
-    "mean_average_precision",
-    "last_epoch_accuracy",
-    "train_accuracy",
-    "best_epoch",
-    "epochs",
-    "parameters",
-    "seconds",
-    "hardware",
-    "backend",
-    "versions",
-    "commit",
-    "command",
+    *("recipe", "dataset", "fold", "seed", "network", "block", "input"),
+    *("accuracy", "balanced_accuracy", "mean_average_precision", "last_epoch_accuracy"),
+    *("train_accuracy", "best_epoch", "epochs", "parameters", "seconds"),
+    *("hardware", "backend", "versions", "commit", "command"),
 )
 
 
