@@ -286,7 +286,7 @@ def build_parser() -> argparse.ArgumentParser:
         "  keras-audio prepare toy_sounds\n"
         "  keras-audio prepare esc10 --source ESC-50-master --sample-rate 8000\n"
         "  keras-audio prepare urbansound8k --source UrbanSound8K --sample-rate 8000\n"
-        "  keras-audio prepare audio_folder --source my_sounds --name my_sounds",
+        "  keras-audio prepare audio_folder --source my_sounds --name mine --sample-rate 8000",
         "Decode, mix down and resample every clip of a data set once, and write TFDS records.",
     )
     verb.add_argument("name", help="a data set of `keras-audio datasets`")
@@ -312,6 +312,8 @@ def build_parser() -> argparse.ArgumentParser:
         "  keras-audio train residual_blocks --dataset esc10 --fold 1 --set block=rb4 --resume\n"
         "  keras-audio train residual_blocks --dataset toy_sounds --fold 1 --smoke\n"
         "  keras-audio train residual_blocks --set normalization=log_mel --strategy mirrored\n"
+        "  keras-audio train residual_blocks --dataset mine --fold 1 --set batch_size=16 \\\n"
+        "      --set batch_norm_momentum=0.9 --set early_stopping_patience=12  # small sets\n"
         f"\n{describe_recipes()}",
         "Train a recipe on all folds but one. Ctrl-C or SIGTERM ends it at the next step; the same "
         "command\nwith --resume goes on from there, bit for bit.",
