@@ -48,7 +48,8 @@ def table(folder: pathlib.Path) -> str:
     for path in sorted(folder.glob("residual_blocks_*.csv")):
         with open(path, newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
-                network = f"{row['network']}_{row['block']}" if row["block"] else row["network"]
+                kind = "spectrogram_res" if row["input"] == "log_mel" else row["network"]
+                network = f"{kind}_{row['block']}" if row["block"] else row["network"]
                 groups.setdefault((network, row["input"], row["dataset"]), []).append(row)
     lines = [
         "| network | input | data set | folds | accuracy % | last epoch % | mAP % | parameters |",
