@@ -8,20 +8,14 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from keras_audio.data import (
-    Clip,
-    Records,
-    clip_arrays,
-    evaluation_batches,
-    make_split,
-    open_records,
-)
+from keras_audio.data import Clip, Records, clip_arrays, evaluation_batches
 from keras_audio.evaluation.metrics import classification_metrics
 from keras_audio.evaluation.predictions import prediction_rows, write_predictions
 from keras_audio.evaluation.report import Mistake, worst_mistakes, write_report
 from keras_audio.files import write_json
 from keras_audio.models import cut_model
 from keras_audio.training.run_folder import RunFolder
+from keras_audio.training.trainer import open_data
 
 
 def evaluate_run(
@@ -50,13 +44,7 @@ def evaluate_run(
     """
     folder = run if isinstance(run, RunFolder) else RunFolder(run)
     recipe = folder.recipe
-    records = open_records(
-        recipe.dataset,
-        sample_rate=recipe.sample_rate,
-        channels=recipe.channels,
-        data_dir=data_dir,
-    )
-    split = make_split(records, recipe.fold)
+    records, split = open_data(recipe, data_dir)
     if folder.split != split.to_dict() or folder.labels != records.labels:
         raise ValueError(
             f"Expected the clips and classes that {folder.path} was trained with. "

@@ -66,13 +66,7 @@ def train(
         raise ValueError(f"Expected strategy to be one of {STRATEGIES}. Received: {strategy=}")
     if resume and force:
         raise ValueError("Expected resume or force, not both. Received: resume=True, force=True")
-    records = open_records(
-        recipe.dataset,
-        sample_rate=recipe.sample_rate,
-        channels=recipe.channels,
-        data_dir=data_dir,
-    )
-    split = make_split(records, recipe.fold)
+    records, split = open_data(recipe, data_dir)
     _check_lengths(recipe, split)
     path = pathlib.Path(run) if run is not None else default_run_path(recipe, runs_dir)
     session = describe_environment() | {"strategy": strategy, "deterministic": deterministic}
@@ -85,6 +79,21 @@ def train(
                 tf.config.experimental.enable_op_determinism()
             _train(folder, records, split, strategy, max_steps, progress)
     return folder
+
+
+def open_data(recipe: Recipe, data_dir: str | os.PathLike) -> tuple[Records, Split]:
+    """The records that a recipe is trained and measured on, and its split of them.
+
+    Raises:
+        ValueError: If the records are missing, or the fold is none of theirs.
+    """
+    records = open_records(
+        recipe.dataset,
+        sample_rate=recipe.sample_rate,
+        channels=recipe.channels,
+        data_dir=data_dir,
+    )
+    return records, make_split(records, recipe.fold)
 
 
 def default_run_path(recipe: Recipe, runs_dir: str | os.PathLike) -> pathlib.Path:
