@@ -8,6 +8,7 @@ from keras_audio.layers.channel_repeat import ChannelRepeat
 from keras_audio.layers.log_mel_spectrogram import LogMelSpectrogram
 from keras_audio.layers.pad_frames import PadFrames
 from keras_audio.layers.pad_or_crop import PadOrCrop
+from keras_audio.layers.pad_seconds import PadSeconds
 from keras_audio.layers.waveform_normalization import WaveformNormalization
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "LogMelSpectrogram",
     "PadFrames",
     "PadOrCrop",
+    "PadSeconds",
     "WaveformNormalization",
 ]

@@ -6,7 +6,7 @@ model = keras_audio.create_model("m34_res_rb4", 10)
 ```
 """
 
-from keras_audio.models import m_nets, residual_blocks
+from keras_audio.models import erann, m_nets, residual_blocks
 from keras_audio.models.cut import cut_model
 from keras_audio.models.registry import (
     ModelInfo,
@@ -20,6 +20,7 @@ __all__ = [
     "ModelInfo",
     "create_model",
     "cut_model",
+    "erann",
     "list_models",
     "m_nets",
     "model_info",

@@ -45,22 +45,41 @@ class Parts:
                 f"None. Received: kernel_regularizer={factor!r}"
             )
 
-    def conv(self, filters: int, kernel_size, name: str, strides=1) -> layers.Layer:
-        """Make a convolution: 'same' padding, bias, glorot uniform (Keras' default)."""
+    def conv(
+        self,
+        filters: int,
+        kernel_size,
+        name: str,
+        strides=1,
+        padding: str = "same",
+        use_bias: bool = True,
+    ) -> layers.Layer:
+        """Make a convolution, glorot uniform (Keras' default)."""
         kind = {1: layers.Conv1D, 2: layers.Conv2D}[self.rank]
         return kind(
             filters,
             kernel_size,
             strides=strides,
-            padding="same",
+            padding=padding,
+            use_bias=use_bias,
             kernel_regularizer=self._penalty(),
             name=name,
         )
 
-    def batch_norm(self, name: str) -> layers.Layer:
-        """Make a batch normalisation over the channels."""
+    def batch_norm(self, name: str, axis: int = -1, dtype=None) -> layers.Layer:
+        """Make a batch normalisation over the channels, or over another axis."""
         return layers.BatchNormalization(
-            momentum=self.batch_norm_momentum, epsilon=self.batch_norm_epsilon, name=name
+            axis=axis,
+            momentum=self.batch_norm_momentum,
+            epsilon=self.batch_norm_epsilon,
+            dtype=dtype,
+            name=name,
+        )
+
+    def dense(self, units: int, name: str) -> layers.Layer:
+        """Make a Dense layer in float32 under every dtype policy."""
+        return layers.Dense(
+            units, kernel_regularizer=self._penalty(), dtype="float32", name=name
         )
 
     def max_pool(self, size, name: str, padding: str = "valid") -> layers.Layer:
@@ -76,9 +95,7 @@ class Parts:
         """
         kind = {1: layers.GlobalAveragePooling1D, 2: layers.GlobalAveragePooling2D}[self.rank]
         x = kind(dtype="float32", name="embedding")(x)
-        return layers.Dense(
-            num_classes, kernel_regularizer=self._penalty(), dtype="float32", name="logits"
-        )(x)
+        return self.dense(num_classes, "logits")(x)
 
     def _penalty(self) -> keras.regularizers.Regularizer | None:
         factor = self.kernel_regularizer

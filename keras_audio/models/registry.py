@@ -188,6 +188,7 @@ def create_model(
     classifier_activation: str | None = "softmax",
     channels: int | None = None,
     clip_steps: Sequence[keras.layers.Layer] = (),
+    feature_steps: Sequence[keras.layers.Layer] = (),
     **arguments: Any,
 ) -> keras.Model:
     """Build a network by name: waveforms (or features) in, one value a class out.
@@ -203,6 +204,8 @@ def create_model(
         channels: Audio channels, None is the paper's number.
         clip_steps: Layers that stand right behind the waveform input, such as
             `WaveformNormalization` and `PadOrCrop`.
+        feature_steps: Layers that stand right before the network, behind the front end where there
+            is one, such as `SpecAugment`.
         **arguments: The network's own, see `model_info(name).arguments`.
 
     Returns:
@@ -246,6 +249,8 @@ def create_model(
     else:
         shape = (family.mels, None, channels * family.features_per_channel)
         x = inputs = keras.Input(shape, name="features")
+    for step in feature_steps:
+        x = step(x)
     logits = family.network(x, num_classes, **_chosen(family.network, variant, arguments))
     # Probabilities stay in float32 under mixed precision: half has no 0.9999.
     activation = classifier_activation or "linear"

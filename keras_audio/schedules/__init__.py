@@ -1,0 +1,5 @@
+"""Learning rates as functions of the step, inside the optimizer: they resume with it."""
+
+from keras_audio.schedules.one_cycle import OneCycle
+
+__all__ = ["OneCycle"]
