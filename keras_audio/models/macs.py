@@ -1,0 +1,174 @@
+"""What one clip costs: multiply-accumulates a layer, counted from the graph."""
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import keras
+from keras import layers
+
+from keras_audio.layers import LogMelSpectrogram
+
+Shape = tuple[int, ...]
+
+
+class LayerMacs(NamedTuple):
+    """What one layer costs a clip.
+
+    Attributes:
+        name: Of the layer.
+        output_shape: Of its output, without the batch axis.
+        macs: Multiply-accumulates.
+    """
+
+    name: str
+    output_shape: Shape
+    macs: int
+
+
+def layer_macs(model: keras.Model, input_shape: Sequence[int]) -> list[LayerMacs]:
+    """Count the multiply-accumulates of every layer of a model for one clip.
+
+    Convolutions, Dense layers and the log-mel spectrogram cost something. By the usual convention
+    biases, normalisations, activations, pools, additions and padding cost nothing: an operation an
+    element, where a convolution has thousands. Zeros that were padded cost as much as sound.
+
+    The log-mel spectrogram costs its mel product, over the FFT's bins between `fmin` and `fmax`,
+    and `round(n log2 n)` a frame for the FFT of n points: FFTs differ by a small factor, and this
+    is what they share. It is the one layer of the front ends that costs anything; the network's own
+    count is the sum of all others, or that of the model on features (`input="features"`).
+
+    Args:
+        model: Functional, with one input, made of layers.
+        input_shape: Of one input, without the batch axis: all of it whole numbers.
+
+    Returns:
+        The layers that cost something, in the order of the graph.
+
+    Raises:
+        ValueError: If the shape does not fit the model, or the model holds what is not known here:
+            a layer that has weights or multiplies tensors, an operation outside of layers, a model
+            as a layer.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((100, 2)), layers.Conv1D(8, 5, name="conv")])
+        >>> layer_macs(model, (100, 2))
+        [LayerMacs(name='conv', output_shape=(96, 8), macs=7680)]
+    """
+    expected = tuple(model.input_shape[1:])
+    given = tuple(input_shape)
+    if len(given) != len(expected) or not all(
+        isinstance(size, int) and size > 0 and free in (None, size)
+        for size, free in zip(given, expected, strict=True)
+    ):
+        raise ValueError(
+            f"Expected input_shape to fit the input {expected} of {model.name!r}, with whole "
+            f"numbers. Received: input_shape={input_shape!r}"
+        )
+    counted: list[LayerMacs] = []
+
+    def note(layer, args, output) -> None:
+        if macs := _macs(layer, args, output):
+            counted.append(LayerMacs(layer.name, tuple(output.shape[1:]), macs))
+
+    # Cloning walks the graph; in place of layers it gets probes, so nothing is built or changed.
+    keras.models.clone_model(
+        keras.Model(model.inputs, model.outputs),
+        [keras.Input(given, dtype=model.inputs[0].dtype)],
+        clone_function=lambda layer: _Probe(layer, note),
+    )
+    return counted
+
+
+def count_macs(model: keras.Model, input_shape: Sequence[int]) -> int:
+    """Count the multiply-accumulates of a model for one clip; see `layer_macs`.
+
+    Args:
+        model: Functional, with one input, made of layers.
+        input_shape: Of one input, without the batch axis.
+
+    Example:
+        >>> import keras_audio
+        >>> model = keras_audio.create_model("erann_3_1", 10, input="features")
+        >>> second, two, three = (count_macs(model, (128, 128 * t, 1)) for t in (1, 2, 3))
+        >>> three - two == two - second  # the cost grows by the same for every second
+        True
+    """
+    return sum(layer.macs for layer in layer_macs(model, input_shape))
+
+
+class _Probe(layers.Layer):
+    """Stands for a layer in a graph, for the shape of its output alone."""
+
+    def __init__(self, layer, note: Callable):
+        super().__init__(name=layer.name)
+        # In a function, since a layer that is an attribute becomes a part of this one.
+        self._spec = layer.compute_output_spec
+        self._note = functools.partial(note, layer)
+
+    def compute_output_spec(self, *args, **kwargs):
+        """Give the output of the layer, and note what was asked."""
+        output = self._spec(*args, **kwargs)
+        self._note(args, output)
+        return output
+
+
+def _macs(layer, inputs: tuple, output) -> int:
+    if isinstance(layer, keras.Model) or not isinstance(layer, layers.Layer):
+        _refuse(layer)
+    return _cost(layer, inputs[0].shape if hasattr(inputs[0], "shape") else None, output)
+
+
+@functools.singledispatch
+def _cost(layer: layers.Layer, input_shape, output) -> int:
+    """The cost of any layer that is none of the kinds below."""
+    if layer.weights:
+        _refuse(layer)
+    return 0
+
+
+def _refuse(layer, *_) -> int:
+    raise ValueError(
+        f"Expected layers whose multiply-accumulates are known. "
+        f"Received: {layer.name!r}, which is a {type(layer).__name__}"
+    )
+
+
+@_cost.register(layers.BatchNormalization)
+@_cost.register(layers.Normalization)
+def _free(layer, input_shape, output) -> int:
+    return 0
+
+
+@_cost.register(layers.Conv1D)
+@_cost.register(layers.Conv2D)
+@_cost.register(layers.Conv3D)
+def _convolution(layer, input_shape, output) -> int:
+    channel_axis = -1 if layer.data_format == "channels_last" else 1
+    channels = input_shape[channel_axis] // layer.groups
+    return math.prod(output.shape[1:]) * math.prod(layer.kernel_size) * channels
+
+
+@_cost.register(layers.DepthwiseConv1D)
+@_cost.register(layers.DepthwiseConv2D)
+def _depthwise_convolution(layer, input_shape, output) -> int:
+    return math.prod(output.shape[1:]) * math.prod(layer.kernel_size)
+
+
+@_cost.register(layers.Dense)
+def _dense(layer, input_shape, output) -> int:
+    return math.prod(output.shape[1:]) * input_shape[-1]
+
+
+@_cost.register(LogMelSpectrogram)
+def _log_mel(layer, input_shape, output) -> int:
+    _, mels, frames, channels = output.shape
+    step = layer.sample_rate / layer.n_fft
+    bins = sum(layer.fmin < bin * step < layer.fmax for bin in range(layer.n_fft // 2 + 1))
+    return frames * channels * (round(layer.n_fft * math.log2(layer.n_fft)) + bins * mels)
+
+
+# Without weights, but they multiply tensors.
+_cost.register(layers.Dot, _refuse)
+_cost.register(layers.Attention, _refuse)
