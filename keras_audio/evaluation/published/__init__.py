@@ -1,14 +1,14 @@
 """The numbers that the papers and their original code report, as data.
 
 One CSV a paper. `row` and `column` are spelled as the fields of that paper's recipe, `metric` names
-what `value` measures, and `source` says who reports it: the paper or the original code.
+what `value` measures, `source` says who reports it, and `note` where the paper errs.
 """
 
 import csv
 import importlib.resources
 
 
-def published_results(paper: str) -> list[dict[str, str | float]]:
+def published_results(paper: str) -> list[dict[str, str | float | None]]:
     """The published numbers of one paper.
 
     Args:
@@ -16,10 +16,17 @@ def published_results(paper: str) -> list[dict[str, str | float]]:
             (`row` is `rb1`..`rb6`) by input (`column` is `none`, `max_abs`, `standard` or
             `log_mel`), and the best epochs of the 2017 Keras code it builds on (`row` is `m3`,
             `m5`, `m11`, `m18`, or `rb6`, which is that code's M34).
+            `"verbitskiy_2022"`: Tables 3 to 9 of Verbitskiy et al., ERANN. `row` is a model, such
+            as `erann_1_3`, or the name of a cited system. `column` holds, in Table 3, settings of
+            the recipe, one space between them; elsewhere `scratch` or `fine_tune`, followed in
+            Table 9 by `pitch_shift` or `no_pitch_shift`, and nothing for a number that holds for
+            both, such as that of parameters. Cells that say "—" are left out.
 
     Returns:
         One dictionary a number: `paper`, `table`, `row`, `column`, `metric`, `value` (a float; an
-        accuracy of 75.15 % is 0.7515), `dataset`, `protocol`, `source`.
+        accuracy of 75.15 % is 0.7515, yes is 1.0; None where there was not enough memory to
+        measure it), `dataset`, `protocol`, `source` (`paper`, `original code`, or `cited`, which
+        is what the paper quotes of others), `note` (often empty).
 
     Raises:
         ValueError: If there is no such paper.
@@ -36,4 +43,7 @@ def published_results(paper: str) -> list[dict[str, str | float]]:
     if paper not in known:
         raise ValueError(f"Expected one of {', '.join(known)}. Received: paper={paper}")
     text = (folder / f"{paper}.csv").read_text(encoding="utf-8")
-    return [{**row, "value": float(row["value"])} for row in csv.DictReader(text.splitlines())]
+    return [
+        {"note": "", **row, "value": float(row["value"]) if row["value"] else None}
+        for row in csv.DictReader(text.splitlines())
+    ]
