@@ -67,11 +67,12 @@ class SoundBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _info(self) -> tfds.core.DatasetInfo:
         config, clip_list = self.builder_config, self._clip_list
+        label = tfds.features.ClassLabel(names=list(clip_list.labels))
         features = {
             "audio": tfds.features.Tensor(
                 shape=(None, config.channels), dtype=np.int16, encoding="bytes"
             ),
-            "label": tfds.features.ClassLabel(names=list(clip_list.labels)),
+            "label": tfds.features.Sequence(label) if clip_list.multi_label else label,
             "fold": np.int32,
             "source": tfds.features.Text(),
             "clip_id": tfds.features.Text(),
@@ -85,6 +86,10 @@ class SoundBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             "folds": list(clip_list.folds),
             "source_fingerprint": clip_list.fingerprint(),
         }
+        # Only where it says something: single-label records are as they were before there were
+        # others.
+        if clip_list.multi_label:
+            metadata["multi_label"] = True
         return tfds.core.DatasetInfo(
             builder=self,
             description=f"{self._card.title} at {config.sample_rate} Hz.",
@@ -106,7 +111,7 @@ class SoundBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             first = self._first_with.setdefault(decoded.hash, clip)
             if first.fold != fold:
                 self.twins.append((first, clip))
-            yield clip.clip_id, _example(clip, decoded)
+            yield clip.clip_id, self._example(clip, decoded)
         if good:
             return
         # TFDS cannot write a split without a record; what else is wrong is still found first.
@@ -117,6 +122,17 @@ class SoundBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             f"{len(self.problems)} missing or bad in all: {'; '.join(self.problems)}. "
             f"Received: source={self._clip_list.root}"
         )
+
+    def _example(self, clip: Clip, decoded: Decoded) -> dict[str, Any]:
+        names = [label for label in self._clip_list.labels if label in clip.labels]
+        return {
+            "audio": decoded.samples,
+            "label": names if self._clip_list.multi_label else names[0],
+            "fold": clip.fold,
+            "source": clip.source,
+            "clip_id": clip.clip_id,
+            "hash": decoded.hash,
+        }
 
     def _decode(self, clips: Iterable[Clip]) -> Iterator[tuple[Clip, Decoded]]:
         """Decode the clips, move the bar, and set those aside that are missing or bad."""
@@ -191,14 +207,3 @@ def _twin_notes(twins: list[tuple[Clip, Clip]]) -> tuple[str, ...]:
         f"the same samples in two folds, so that a network is tested on what it was trained on: "
         f"{len(twins)} ({', '.join(pairs)}{more})",
     )
-
-
-def _example(clip: Clip, decoded: Decoded) -> dict[str, Any]:
-    return {
-        "audio": decoded.samples,
-        "label": clip.label,
-        "fold": clip.fold,
-        "source": clip.source,
-        "clip_id": clip.clip_id,
-        "hash": decoded.hash,
-    }

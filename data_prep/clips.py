@@ -48,16 +48,21 @@ class Clip:
     Attributes:
         clip_id: Unique in the data set and the same wherever it lies.
         file: The file, relative to the source folder, with forward slashes.
-        label: The name of its class.
+        labels: The names of its classes: exactly one, unless the data set is multi-label.
         fold: The fold it is held out in, from 1.
         source: The recording it was cut from; clips that share one are never separated.
     """
 
     clip_id: str
     file: str
-    label: str
+    labels: tuple[str, ...]
     fold: int
     source: str
+
+    @property
+    def label(self) -> str:
+        """The only class of a clip of a single-label data set."""
+        return self.labels[0]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +75,7 @@ class ClipList:
         clips: The clips, by fold and id.
         missing: Files that ought to be there but that nothing names, one sentence each.
         notes: What a user should be told, such as files left aside.
+        multi_label: Whether a clip may have several classes, or none.
     """
 
     root: pathlib.Path
@@ -77,11 +83,12 @@ class ClipList:
     clips: tuple[Clip, ...]
     missing: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    multi_label: bool = False
 
     def __post_init__(self):
         object.__setattr__(self, "clips", tuple(sorted(self.clips, key=_order)))
         _check_labels(self.root, self.labels)
-        _check_clips(self.root, self.labels, self.clips)
+        _check_clips(self.root, self.labels, self.clips, self.multi_label)
 
     @property
     def folds(self) -> tuple[int, ...]:
@@ -101,7 +108,8 @@ class ClipList:
                 size = os.path.getsize(self.root / clip.file)
             except OSError:
                 size = -1
-            row = (clip.clip_id, clip.file, clip.label, clip.fold, clip.source, size)
+            classes = clip.labels if self.multi_label else clip.label
+            row = (clip.clip_id, clip.file, classes, clip.fold, clip.source, size)
             digest.update(f"{row!r}\n".encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
 
@@ -151,6 +159,15 @@ def read_table(
             f"Expected a CSV file with the columns {','.join(columns)}, "
             f"got {error.strerror}. Received: path={path}"
         ) from error
+
+
+def read_header(path: pathlib.Path) -> list[str]:
+    """Return the columns that a CSV names, none if that cannot be told: `read_table` says why."""
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            return next(csv.reader(file), [])
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return []
 
 
 def whole_number(text: str, where: str, column: str, smallest: int, largest: int) -> int:
@@ -229,18 +246,26 @@ def _check_labels(root: pathlib.Path, labels: Sequence[str]) -> None:
         raise ValueError(f"Expected class names that differ, got {labels}. Received: source={root}")
 
 
-def _check_clips(root: pathlib.Path, labels: Sequence[str], clips: Sequence[Clip]) -> None:
+def _check_clips(
+    root: pathlib.Path, labels: Sequence[str], clips: Sequence[Clip], multi_label: bool
+) -> None:
     if not clips:
         raise ValueError(f"Expected sound files, got none. Received: source={root}")
     known = set(labels)
     ids, fold_of = collections.Counter(), {}
     for clip in clips:
         ids[clip.clip_id] += 1
-        if clip.label not in known:
+        if len(clip.labels) != 1 and not multi_label:
             raise ValueError(
-                f"Expected one of the classes {', '.join(labels)} for {clip.file}, got "
-                f"{clip.label!r}. Received: source={root}"
+                f"Expected one class for {clip.file}, got {', '.join(clip.labels) or 'none'}. "
+                f"Received: source={root}"
             )
+        for label in clip.labels:
+            if label not in known:
+                raise ValueError(
+                    f"Expected one of the classes {', '.join(labels)} for {clip.file}, got "
+                    f"{label!r}. Received: source={root}"
+                )
         fold = fold_of.setdefault(clip.source, clip.fold)
         if fold != clip.fold:
             raise ValueError(

@@ -97,7 +97,7 @@ def _from_folders(root: pathlib.Path) -> ClipList:
                 Clip(
                     clip_id=f"{fold}-{source_id}-{take}-{esc50.LABELS.index(label)}",
                     file=f"{folder}/{name}",
-                    label=label,
+                    labels=(label,),
                     fold=int(fold),
                     source=source_id,
                 )

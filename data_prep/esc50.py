@@ -79,7 +79,7 @@ def read_clips(root: pathlib.Path) -> list[tuple[Clip, bool]]:
         clip = Clip(
             clip_id=row["filename"].removesuffix(".wav"),
             file=f"audio/{row['filename']}",
-            label=LABELS[target],
+            labels=(LABELS[target],),
             fold=fold,
             source=row["src_file"],
         )

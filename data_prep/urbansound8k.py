@@ -85,7 +85,7 @@ def _clip(where: str, row: dict[str, str], root: pathlib.Path) -> Clip:
     return Clip(
         clip_id=name.removesuffix(".wav"),
         file=f"audio/fold{fold}/{name}",
-        label=LABELS[class_id],
+        labels=(LABELS[class_id],),
         fold=fold,
         # The folds keep a recording's clips of one class together; five of the 1297 recordings
         # have clips of a second class, in another fold.

@@ -6,6 +6,7 @@ import os
 import pathlib
 from collections.abc import Sequence
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
@@ -20,7 +21,7 @@ class Clip:
         clip_id: Unique name of the clip in its data set.
         source: The recording that the clip was cut from.
         fold: The official fold.
-        label: Index into the class names.
+        labels: Indices into the class names, ascending: exactly one, unless the set is multi-label.
         hash: Digest of the int16 samples.
         samples: Samples per channel.
     """
@@ -28,9 +29,14 @@ class Clip:
     clip_id: str
     source: str
     fold: int
-    label: int
+    labels: tuple[int, ...]
     hash: str
     samples: int
+
+    @property
+    def label(self) -> int:
+        """The only class of a clip of a single-label data set."""
+        return self.labels[0]
 
 
 class Records:
@@ -38,6 +44,15 @@ class Records:
 
     Args:
         path: The folder of one version, `<data_dir>/<name>/<config>/<version>`.
+
+    Attributes:
+        name: What the data set is called.
+        labels: The class names in order.
+        folds: The folds, ascending.
+        sample_rate: Samples per second, in Hz.
+        channels: Audio channels.
+        multi_label: Whether a clip may have several classes, or none.
+        pitch_variants: How many pitch-shifted copies there are of each clip.
 
     Raises:
         ValueError: If the folder holds no complete records.
@@ -51,6 +66,8 @@ class Records:
             self.folds: list[int] = metadata["folds"]
             self.sample_rate: int = metadata["sample_rate"]
             self.channels: int = metadata["channels"]
+            self.multi_label: bool = metadata.get("multi_label", False)
+            self.pitch_variants: int = metadata.get("pitch_variants", 0)
         except (KeyError, TypeError) as error:
             raise ValueError(
                 "Expected what `keras-audio prepare` writes, with labels, folds, sample_rate and "
@@ -59,18 +76,31 @@ class Records:
         self.name = self.path.parent.parent.name
         self._builder = tfds.builder_from_directory(self.path)
 
-    def dataset(self, folds: Sequence[int]) -> tf.data.Dataset:
+    def dataset(self, folds: Sequence[int], *, pitch_shifted: bool = True) -> tf.data.Dataset:
         """The clips of `folds` in stored order, as dictionaries of tensors.
 
         Keys: `audio` int16 (samples, channels), `label` int64, `fold`, `source`, `clip_id`, `hash`.
+        A multi-label set's `label` is a vector, (classes of the clip,). Where there are pitch
+        variants, `pitch_shifted`, int16 (pitch_variants * samples, channels), holds them one after
+        the other.
+
+        Args:
+            folds: The folds to read.
+            pitch_shifted: Whether to read the pitch variants too, if there are any.
         """
         self.check_folds(folds)
+        leave_out = self.pitch_variants and not pitch_shifted
         return self._builder.as_dataset(
             split="+".join(f"fold{fold}" for fold in folds),
             shuffle_files=False,
+            decoders=self._without_pitch_shifted() if leave_out else None,
             # One shard after the other, so that the order is that on disk, and no hidden cache.
             read_config=tfds.ReadConfig(try_autocache=False, interleave_cycle_length=1),
         )
+
+    def _without_pitch_shifted(self) -> tfds.decode.PartialDecoding:
+        names = set(self._builder.info.features) - {"pitch_shifted"}
+        return tfds.decode.PartialDecoding(dict.fromkeys(names, True))
 
     def clips(self, folds: Sequence[int]) -> list[Clip]:
         """The clips of `folds` in the order of `dataset`.
@@ -87,17 +117,18 @@ class Records:
             samples = tf.shape(example.pop("audio"))[0]
             return example | {"samples": samples}
 
+        listed = self.dataset([fold], pitch_shifted=False)
         try:
             return [
                 Clip(
                     clip_id=example["clip_id"].decode(),
                     source=example["source"].decode(),
                     fold=int(example["fold"]),
-                    label=int(example["label"]),
+                    labels=tuple(np.atleast_1d(example["label"]).tolist()),
                     hash=example["hash"].decode(),
                     samples=int(example["samples"]),
                 )
-                for example in self.dataset([fold]).map(describe).as_numpy_iterator()
+                for example in listed.map(describe).as_numpy_iterator()
             ]
         except tf.errors.OpError as error:
             reason = error.message.partition("\n")[0]
@@ -122,6 +153,7 @@ def open_records(
     sample_rate: int,
     channels: int = 1,
     data_dir: str | os.PathLike = "data",
+    pitch_variants: int = 0,
 ) -> Records:
     """Find the prepared records of a data set.
 
@@ -130,6 +162,7 @@ def open_records(
         sample_rate: Samples per second, in Hz.
         channels: Audio channels.
         data_dir: The folder that `keras-audio prepare` wrote to.
+        pitch_variants: How many pitch-shifted copies of each clip the records hold.
 
     Raises:
         ValueError: If there are none; the message says what is there and how to prepare them.
@@ -139,15 +172,23 @@ def open_records(
     for metadata in sorted(root.glob("*/*/metadata.json"), reverse=True):
         if (metadata.parent / "dataset_info.json").is_file():
             records = Records(metadata.parent)
-            if (records.sample_rate, records.channels) == (sample_rate, channels):
+            form = (records.sample_rate, records.channels, records.pitch_variants)
+            if form == (sample_rate, channels, pitch_variants):
                 return records
-            prepared.append(f"{records.sample_rate} Hz with {records.channels} channel(s)")
+            prepared.append(_form(*form))
     there = f"; prepared there: {', '.join(prepared)}" if prepared else ""
-    form = f"--sample-rate {sample_rate} --channels {channels}"
+    options = f"--sample-rate {sample_rate} --channels {channels}"
+    if pitch_variants:
+        options += f" --pitch-variants {pitch_variants}"
     # Which names are data sets and which a user's own is known to `prepare`, not here.
     raise ValueError(
-        f"Expected records of {name} at {sample_rate} Hz with {channels} channel(s), made by "
-        f"`keras-audio prepare {name} {form}` (and its --source), or, if they are sounds of your "
-        f"own, by `keras-audio prepare audio_folder --source ... --name {name} {form}`{there}. "
-        f"Received: data_dir={data_dir}"
+        f"Expected records of {name} at {_form(sample_rate, channels, pitch_variants)}, made by "
+        f"`keras-audio prepare {name} {options}` (and its --source), or, if they are sounds of "
+        f"your own, by `keras-audio prepare audio_folder --source ... --name {name} {options}`"
+        f"{there}. Received: data_dir={data_dir}"
     )
+
+
+def _form(sample_rate: int, channels: int, pitch_variants: int) -> str:
+    shifted = f" and {pitch_variants} pitch variants" if pitch_variants else ""
+    return f"{sample_rate} Hz with {channels} channel(s){shifted}"

@@ -14,19 +14,27 @@ class Split:
         validation_folds: The folds held out.
         train: The clips that train, in the order of the records.
         validation: The clips held out, in the order of the records.
+        multi_label: Whether a clip may have several classes, or none.
     """
 
     train_folds: list[int]
     validation_folds: list[int]
     train: list[Clip]
     validation: list[Clip]
+    multi_label: bool = False
 
     def to_dict(self) -> dict[str, dict[str, dict]]:
-        """Label and digest of the samples by clip id, as `split.json` stores them."""
+        """Label and digest of the samples by clip id, as `split.json` stores them.
+
+        A multi-label set has a list of `labels` in place of the `label`.
+        """
         return {
-            name: {clip.clip_id: {"label": clip.label, "hash": clip.hash} for clip in clips}
+            name: {clip.clip_id: self._classes(clip) | {"hash": clip.hash} for clip in clips}
             for name, clips in (("train", self.train), ("validation", self.validation))
         }
+
+    def _classes(self, clip: Clip) -> dict[str, int | list[int]]:
+        return {"labels": list(clip.labels)} if self.multi_label else {"label": clip.label}
 
 
 def make_split(records: Records, fold: int) -> Split:
@@ -43,7 +51,13 @@ def make_split(records: Records, fold: int) -> Split:
             f"Expected at least two folds, one to hold out and one to train on. "
             f"Received: {records.name} with fold {fold} alone"
         )
-    split = Split(train_folds, [fold], records.clips(train_folds), records.clips([fold]))
+    split = Split(
+        train_folds,
+        [fold],
+        records.clips(train_folds),
+        records.clips([fold]),
+        records.multi_label,
+    )
     check_leakage(records.name, split.train, split.validation)
     return split
 

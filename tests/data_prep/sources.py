@@ -37,7 +37,11 @@ def records(path):
     for split in builder.info.splits:
         for example in tfds.as_numpy(builder.as_dataset(split)):
             assert f"fold{example['fold']}" == split
-            example["label"] = builder.info.features["label"].int2str(example["label"])
+            feature = builder.info.features["label"]
+            if example["label"].ndim:
+                example["label"] = [feature.feature.int2str(label) for label in example["label"]]
+            else:
+                example["label"] = feature.int2str(example["label"])
             examples[example["clip_id"].decode()] = example
     return examples, json.loads((pathlib.Path(path) / "metadata.json").read_text())
 

@@ -214,9 +214,17 @@ def test_labels_that_cannot_stand_on_a_line(tmp_path, label):
 
 
 def test_clip_lists_know_their_classes(tmp_path):
-    clips = (Clip("1", "1.wav", "a", 1, "1"), Clip("2", "2.wav", "z", 2, "2"))
+    clips = (Clip("1", "1.wav", ("a",), 1, "1"), Clip("2", "2.wav", ("z",), 2, "2"))
     with pytest.raises(ValueError, match="one of the classes a, b for 2.wav, got 'z'"):
         ClipList(root=tmp_path, labels=("a", "b"), clips=clips)
+
+
+@pytest.mark.parametrize(("labels", "received"), [((), "none"), (("a", "b"), "a, b")])
+def test_clips_of_single_label_sets_have_one_class(tmp_path, labels, received):
+    clips = (Clip("1", "1.wav", ("a",), 1, "1"), Clip("2", "2.wav", labels, 2, "2"))
+    with pytest.raises(ValueError, match=f"one class for 2.wav, got {received}"):
+        ClipList(root=tmp_path, labels=("a", "b"), clips=clips)
+    assert len(ClipList(tmp_path, ("a", "b"), clips, multi_label=True).clips) == 2
 
 
 @pytest.mark.parametrize("seed", range(3))
