@@ -153,8 +153,12 @@ def audio_residual_block(
     second = tuple(KERNELS[stride][1] for stride in strides)
     shortcut = x
     # The 1x1 convolution, with a bias, stands only where the shape changes (NOTES).
+    if strides != (1, 1):
+        # A 1x1 convolution with strides sees every n-th value only. Said in two layers, since the
+        # gradient of a strided one writes past its memory in TensorFlow 2.21 on CPUs (oneDNN).
+        shortcut = layers.AveragePooling2D(1, strides, name=f"{name}_subsample")(x)
     if strides != (1, 1) or x.shape[-1] != filters:
-        shortcut = parts.conv(filters, 1, f"{name}_shortcut", strides, padding="valid")(x)
+        shortcut = parts.conv(filters, 1, f"{name}_shortcut")(shortcut)
     if preactivate:
         x = parts.batch_norm(f"{name}_bn1")(x)
         x = layers.LeakyReLU(0.01, name=f"{name}_relu1")(x)
