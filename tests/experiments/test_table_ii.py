@@ -1,7 +1,6 @@
 """The experiment of Table II: its grid, its tables, and a few steps of it on real records."""
 
 import csv
-import importlib.util
 import json
 import os
 import pathlib
@@ -9,6 +8,7 @@ import shlex
 import subprocess
 import sys
 
+import cells
 import pytest
 
 from keras_audio.recipes import recipe_from_dict, with_settings
@@ -17,11 +17,8 @@ SCRIPT = pathlib.Path(__file__).parents[2] / "experiments" / "residual_blocks.py
 
 
 @pytest.fixture(scope="module")
-def experiment():
-    spec = importlib.util.spec_from_file_location("experiment", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def experiment(load_experiment):
+    return load_experiment("residual_blocks")
 
 
 def options(experiment, *arguments):
@@ -31,23 +28,23 @@ def options(experiment, *arguments):
 def test_the_grid_is_six_blocks_by_four_inputs(experiment):
     cells = list(experiment.grid(options(experiment, "--folds", "1")))
     assert len(cells) == 24
-    assert len({path for _, path in cells}) == 24
-    assert {recipe.normalization for recipe, _ in cells} == set(experiment.INPUTS)
+    assert len({cell.path for cell in cells}) == 24
+    assert {cell.recipe.normalization for cell in cells} == set(experiment.INPUTS)
     # Away from UrbanSound8K, batch and momentum suit the size of the set.
-    assert {(recipe.batch_size, recipe.duration) for recipe, _ in cells} == {(16, 5.0)}
+    assert {(cell.recipe.batch_size, cell.recipe.duration) for cell in cells} == {(16, 5.0)}
 
 
 def test_on_the_papers_set_the_recipe_is_the_papers(experiment):
-    (recipe, _), *_ = experiment.grid(experiment.parse(["--blocks", "rb6", "--inputs", "standard"]))
-    assert recipe == recipe_from_dict({"recipe": "residual_blocks"})
+    cell, *_ = experiment.grid(experiment.parse(["--blocks", "rb6", "--inputs", "standard"]))
+    assert cell.recipe == recipe_from_dict({"recipe": "residual_blocks"})
 
 
 def test_the_command_trains_the_recipe(experiment):
     arguments = ["--folds", "2-3", "--blocks", "rb4", "--inputs", "max_abs", "--set", "epochs=7"]
-    cells = list(experiment.grid(options(experiment, *arguments)))
-    assert [recipe.fold for recipe, _ in cells] == [2, 3]
-    for recipe, _ in cells:
-        verb, name, *settings = experiment.train_command(recipe)
+    recipes = [cell.recipe for cell in experiment.grid(options(experiment, *arguments))]
+    assert [recipe.fold for recipe in recipes] == [2, 3]
+    for recipe in recipes:
+        verb, name, *settings = cells.train_command(recipe)
         assert (verb, name) == ("train", "residual_blocks")
         base = recipe_from_dict({"recipe": name})
         assert with_settings(base, [text.removeprefix("--set=") for text in settings]) == recipe
@@ -68,6 +65,7 @@ def row(block, fold, accuracy, **values):
         "block": block,
         "input": "standard",
         "fold": fold,
+        "seed": 0,
         "accuracy": f"{accuracy}",
         "last_epoch_accuracy": "0.5",
         "mean_average_precision": "0.8",
@@ -118,8 +116,8 @@ def test_the_commands_make_the_rows(experiment):
     # And the script takes them.
     made = set()
     for line in experiment.commands(rows, "esc10")[1:]:
-        for recipe, path in experiment.grid(experiment.parse(shlex.split(line)[2:])):
-            made.add((path.parent.name, recipe.fold))
+        for cell in experiment.grid(experiment.parse(shlex.split(line)[2:])):
+            made.add((cell.path.parent.name, cell.recipe.fold))
     names = {(f"{r['block'] or r['network']}-{r['input']}", r["fold"]) for r in rows}
     assert made == names
 

@@ -1,0 +1,289 @@
+"""What the experiments share: cells of a grid as run folders, the rows of runs, tables of rows.
+
+A cell is trained and evaluated in processes of its own; what is finished is not run again, so the
+same command goes on where it was stopped. Tables are written from all run folders that there are,
+whichever call made them.
+"""
+
+import argparse
+import csv
+import dataclasses
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_audio.files import read_json, replacing, write_text
+from keras_audio.recipes import Recipe, recipe_class, with_settings
+from keras_audio.training.run_folder import RunFolder
+
+# What `prepare` is given; None for sounds that are generated.
+SOURCES_ON_DISK = {
+    "audioset": "AudioSet",
+    "urbansound8k": "UrbanSound8K",
+    "ravdess": "RAVDESS",
+    "esc10": "ESC-10-master",
+    "esc50": "ESC-50-master",
+    "toy_sounds": None,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One training of an experiment.
+
+    Args:
+        recipe: What is trained.
+        path: Its run folder.
+        start: Further options of `keras-audio train`, such as where the weights come from.
+    """
+
+    recipe: Recipe
+    path: pathlib.Path
+    start: tuple[str, ...] = ()
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that every experiment has."""
+    parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE")
+    parser.add_argument("--data-dir", default="data")
+    parser.add_argument("--runs", type=pathlib.Path, default=pathlib.Path("runs"))
+    parser.add_argument("--to", type=pathlib.Path, default=pathlib.Path("results"))
+    parser.add_argument("--smoke", action="store_true", help="a few steps of each cell")
+    parser.add_argument("--tables-only", action="store_true", help="train nothing")
+
+
+def run_cells(cells: Sequence[Cell], options: argparse.Namespace) -> list[pathlib.Path]:
+    """Run what of the cells is not done; the folders of those that failed."""
+    failed = []
+    for number, cell in enumerate(cells, start=1):
+        print(f"[{number}/{len(cells)}] {cell.path}", flush=True)
+        if not options.tables_only and not run_cell(cell, options):
+            failed.append(cell.path)
+    if options.smoke:
+        print(f"smoke test: {len(cells) - len(failed)} of {len(cells)} passed")
+    return failed
+
+
+def run_cell(cell: Cell, options: argparse.Namespace) -> bool:
+    """Train and evaluate one cell, as far as it is not done; whether that succeeded."""
+    path = cell.path
+    command = [*train_command(cell.recipe), *cell.start, "--data-dir", options.data_dir]
+    if options.smoke:
+        return _keras_audio(*command, "--run", path.with_name("smoke"), "--smoke", "--force")
+    if not _keras_audio(*command, "--run", path, "--resume"):
+        return False
+    done, metrics = path / "done.json", path / "metrics.json"
+    if metrics.is_file() and metrics.stat().st_mtime >= done.stat().st_mtime:
+        return True
+    return _keras_audio("evaluate", path, "--data-dir", options.data_dir)
+
+
+def list_failed(failed: Iterable[pathlib.Path]) -> int:
+    """Name what failed; the exit status."""
+    for path in failed:
+        print(f"failed, run again by the same command: {path}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def train_command(recipe: Recipe) -> list[str]:
+    """The arguments of `keras-audio` that train `recipe`, defaults left out."""
+    return ["train", recipe.name, *changed_settings(recipe, type(recipe)())]
+
+
+def changed_settings(recipe: Recipe, usual: Recipe, fixed: Sequence[str] = ()) -> list[str]:
+    """The `--set` options that make `recipe` of `usual`, but for the fields in `fixed`."""
+    before = usual.to_dict()
+    return [
+        f"--set={field}={value}"
+        for field, value in recipe.to_dict().items()
+        if field not in fixed and value != before[field]
+    ]
+
+
+def recipe_of(row: dict) -> Recipe:
+    """The recipe that the command of a row trains."""
+    _, _, name, *options = shlex.split(row["command"])
+    settings = [text.removeprefix("--set=") for text in options if text.startswith("--set=")]
+    return with_settings(recipe_class(name)(), settings)
+
+
+def prepare_command(dataset: str, sample_rate: int, pitch_variants: int = 0) -> str:
+    """The shell command that prepares a data set."""
+    command = ["keras-audio", "prepare", dataset]
+    if dataset not in SOURCES_ON_DISK:
+        command = ["keras-audio", "prepare", "audio_folder", "--source", dataset, "--name", dataset]
+    elif SOURCES_ON_DISK[dataset]:
+        command += ["--source", SOURCES_ON_DISK[dataset]]
+    command += ["--sample-rate", str(sample_rate)]
+    if pitch_variants:
+        command += ["--pitch-variants", str(pitch_variants)]
+    return shlex.join(command)
+
+
+def evaluated_runs(folder: pathlib.Path, dataset: str) -> list[RunFolder]:
+    """The finished and evaluated runs `<folder>/<cell>/<data set>-fold*`, sorted."""
+    found = [
+        RunFolder(path.parent) for path in sorted(folder.glob(f"*/{dataset}-fold*/metrics.json"))
+    ]
+    return [run for run in found if run.finished]
+
+
+def common_columns(run: RunFolder) -> dict[str, Any]:
+    """What the rows of all experiments say of a finished and evaluated run."""
+    metrics = read_json(run.path / "metrics.json")
+    recipe, done, environment = run.recipe, run.finished, run.environment
+    scores = ("accuracy", "balanced_accuracy", "mean_average_precision")
+    return {
+        "recipe": recipe.name,
+        "dataset": recipe.dataset,
+        "fold": recipe.fold,
+        "seed": recipe.seed,
+        **{name: f"{metrics[name]:.4f}" for name in scores if name in metrics},
+        "best_epoch": done["best_epoch"],
+        "epochs": done["epochs"],
+        "seconds": round(done["seconds"]),
+        "hardware": f"{environment['processor']}, cores: {environment['cores']}, "
+        f"memory: {environment['memory_gib']} GiB, devices: {', '.join(environment['devices'])}",
+        "backend": environment["backend"],
+        "versions": f"TensorFlow {environment['packages']['tensorflow']}, "
+        f"Keras {environment['packages']['keras']}",
+        "commit": environment["commit"],
+        "command": shlex.join(["keras-audio", *train_command(recipe)]),
+    }
+
+
+def write_tables(rows: list[dict], columns: Sequence[str], text: str, base: pathlib.Path) -> None:
+    """Write the rows to `base`.csv and the text to `base`.md, and print the latter."""
+    with replacing(base.with_suffix(".csv")) as temporary:
+        with open(temporary, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(rows)
+    write_text(base.with_suffix(".md"), text)
+    print(f"\n{text}\n{base}.csv, {base}.md")
+
+
+def markdown_table(titles: Sequence[str], lines: Iterable[Sequence[Any]]) -> list[str]:
+    """A table as lines of Markdown."""
+    first, *others = (f"| {' | '.join(map(str, line))} |" for line in (titles, *lines))
+    return [first, "| --- " * len(titles) + "|", *others]
+
+
+def hardware_line(rows: Iterable[dict]) -> str:
+    """The sentence that names all machines and versions of the rows."""
+    found = {f"{row['hardware']}; {row['versions']}, backend {row['backend']}" for row in rows}
+    return f"Hardware: {'; '.join(sorted(found))}."
+
+
+def commands_section(commands: Iterable[str]) -> list[str]:
+    """The section of a result page that says how to make it, as lines of Markdown."""
+    lines = ["## Commands", "", "Each row's own command stands in the CSV; together:", ""]
+    return [*lines, "```bash", *commands, "```", ""]
+
+
+def percent(value: str | float, digits: int = 2) -> str:
+    """A share of one, as rows have them, in percent.
+
+    Example:
+        >>> percent("0.8125"), percent("")
+        ('81.25', '-')
+    """
+    return "-" if value == "" else f"{100 * float(value):.{digits}f}"
+
+
+def mean_and_deviation(rows: Iterable[dict], metric: str) -> str:
+    """The mean of a metric in percent over folds and seeds, with the deviation over either.
+
+    A fold's value is its mean over the seeds, and a seed's its mean over the folds: the first
+    deviation says how far folds differ, the second what chance does to the whole.
+
+    Example:
+        >>> rows = [{"fold": fold, "seed": seed, "accuracy": fold / 10 + seed / 100}
+        ...         for fold in (7, 8) for seed in (0, 1, 2)]
+        >>> mean_and_deviation(rows[::3], "accuracy"), mean_and_deviation(rows[:1], "accuracy")
+        ('75.0 ± 7.1', '70.0')
+        >>> mean_and_deviation(rows, "accuracy")
+        '76.0 ± 7.1 (folds) ± 1.0 (seeds)'
+    """
+    rows = list(rows)
+    text = f"{np.mean([100 * float(row[metric]) for row in rows]):.1f}"
+    spreads = {}
+    for axis in ("fold", "seed"):
+        groups = gathered((row[axis], 100 * float(row[metric])) for row in rows)
+        if len(groups) > 1:
+            spreads[axis] = np.std([np.mean(group) for group in groups.values()], ddof=1)
+    for axis, spread in spreads.items():
+        named = f" ({axis}s)" if "seed" in spreads else ""
+        text += f" ± {spread:.1f}{named}"
+    return text
+
+
+def gathered(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, list]:
+    """Values by key, both in the order of their first appearance."""
+    groups: dict[Any, list] = {}
+    for key, value in pairs:
+        groups.setdefault(key, []).append(value)
+    return groups
+
+
+def numbers(text: str) -> list[int]:
+    """Read whole numbers from 0, such as `1-5` or `0,1,2`, for argparse.
+
+    Example:
+        >>> numbers("1-3,7")
+        [1, 2, 3, 7]
+    """
+    found = []
+    for part in text.split(","):
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if last < first:
+            raise argparse.ArgumentTypeError(f"numbers such as 1-5 or 1,3, not {text!r}")
+        found += range(first, last + 1)
+    return found
+
+
+def folds(text: str) -> list[int]:
+    """Read the numbers of folds, which begin with 1, for argparse."""
+    try:
+        found = numbers(text)
+    except argparse.ArgumentTypeError:
+        found = [0]
+    if 0 in found:
+        raise argparse.ArgumentTypeError(f"folds such as 1-5 or 1,3, not {text!r}")
+    return found
+
+
+def numbers_text(numbers: Sequence[int]) -> str:
+    """Numbers as the options take them.
+
+    Example:
+        >>> numbers_text([1, 2, 3]), numbers_text([1, 3])
+        ('1-3', '1,3')
+    """
+    if len(numbers) > 2 and list(numbers) == list(range(numbers[0], numbers[-1] + 1)):
+        return f"{numbers[0]}-{numbers[-1]}"
+    return ",".join(map(str, numbers))
+
+
+def names(known: Sequence[str]) -> Callable[[str], list[str]]:
+    """Make a reader of names with commas between, for argparse."""
+
+    def parse(text: str) -> list[str]:
+        for name in text.split(","):
+            if name not in known:
+                raise argparse.ArgumentTypeError(f"one of {', '.join(known)}, not {name!r}")
+        return text.split(",")
+
+    return parse
+
+
+def _keras_audio(*arguments: Any) -> bool:
+    command = [sys.executable, "-m", "keras_audio.cli", *map(str, arguments)]
+    return subprocess.run(command).returncode == 0

@@ -1,0 +1,23 @@
+"""The experiments are scripts: what they share lies beside them, and is found there."""
+
+import importlib.util
+import pathlib
+import sys
+
+import pytest
+
+FOLDER = pathlib.Path(__file__).parents[2] / "experiments"
+sys.path.insert(0, str(FOLDER))
+
+
+@pytest.fixture(scope="session")
+def load_experiment():
+    """Gives the module of a script by the name of its file."""
+
+    def load(name):
+        spec = importlib.util.spec_from_file_location(f"experiment_{name}", FOLDER / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
