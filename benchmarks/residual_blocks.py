@@ -3,7 +3,7 @@
 The parts are measured in turn, once a round, so that a machine that is slow for a while is slow for
 all of them; shown are medians over the rounds, with the least and the greatest. The input pipeline
 alone has to feed at least 5 times what the training step takes. `residual_blocks.csv`, a row a
-measurement, and `residual_blocks.md` are written.
+measurement, and `residual_blocks.md` are written, `residual_blocks_toy_sounds` without real sounds.
 
 Examples:
   python benchmarks/residual_blocks.py
@@ -14,19 +14,15 @@ Examples:
 
 import argparse
 import contextlib
-import csv
 import dataclasses
 import functools
-import io
 import itertools
 import multiprocessing
 import os
 import pathlib
-import shlex
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 
@@ -36,10 +32,11 @@ os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 
 import joblib
 import numpy as np
+from timing import in_turn, rate, write_results
 
 import data_prep
 from data_prep.toy_sounds import write_toy_sounds
-from keras_audio.files import write_json, write_text
+from keras_audio.files import write_json
 from keras_audio.recipes import ResidualBlocks
 
 LEAST_RATIO = 5
@@ -59,7 +56,9 @@ def main() -> int:
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    write_results(values, about, options.to)
+    # Toy figures do not take the place of those on real sounds.
+    toy = "_toy_sounds" if options.dataset == "toy_sounds" else ""
+    conclude(values, about, options.to / f"residual_blocks{toy}")
     return 0
 
 
@@ -89,19 +88,8 @@ def benchmark(options: argparse.Namespace, work: pathlib.Path) -> tuple[dict, st
             names, about = process.submit(start, recipe, data_dir, work, deterministic).result()
             for name in names:
                 rates[name] = lambda process=process, name=name: process.submit(run, name).result()
-        values = {name: [] for name in rates}
-        for number in range(options.repeats):
-            print(f"round {number + 1} of {options.repeats}", file=sys.stderr, flush=True)
-            for name, measure in rates.items():
-                values[name].append(measure())
+        values = in_turn(rates, options.repeats)
     return values, f"Medians of {options.repeats} rounds. {about}"
-
-
-def rate(measure: Callable[[], int]) -> float:
-    """Clips a second of one call of `measure`, which answers how many clips it handled."""
-    started = time.perf_counter()
-    clips = measure()
-    return clips / (time.perf_counter() - started)
 
 
 def run(name: str) -> float:
@@ -183,47 +171,22 @@ def start(
     )
 
 
-def write_results(values: dict[str, list[float]], about: str, folder: pathlib.Path) -> None:
-    """Write the CSV and the Markdown, and print the latter."""
-    from keras_audio.training.environment import describe_environment
-
+def conclude(values: dict[str, list[float]], about: str, base: pathlib.Path) -> None:
+    """Compare, and write the files."""
     # A ratio a round: both sides of it met the same noise.
     ratios = {
         f"{name} / {STEP}": np.divide(values[name], values[STEP]) for name in PIPELINES.values()
     }
     met = all(statistics.median(ratio) >= LEAST_RATIO for ratio in ratios.values())
     ratios[f"{STEP} / {FREE_STEP}"] = np.divide(values[STEP], values[FREE_STEP])
-    found = describe_environment()
-    devices = sorted({device for device in found["devices"] if device != "CPU"})
-    made_with = {
-        "hardware": "; ".join([found["processor"], *devices]),
-        "cores": found["cores"],
-        "python": found["python"],
-        **{name: found["packages"][name] for name in ("tensorflow", "keras")},
-        "backend": found["backend"],
-        "commit": found["commit"],
-        "command": shlex.join(["python", "benchmarks/residual_blocks.py", *sys.argv[1:]]),
-    }
-    rows = []
-    for unit, group in (("clips/s", values), ("ratio", ratios)):
-        for name, numbers in group.items():
-            shown = (statistics.median(numbers), min(numbers), max(numbers))
-            median, least, most = (f"{x:.0f}" if x >= 100 else f"{x:.3g}" for x in shown)
-            row = {"measured": name, "unit": unit, "median": median, "least": least, "most": most}
-            rows.append(row | made_with)
-    table = io.StringIO(newline="")
-    writer = csv.DictWriter(table, rows[0], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(folder / "residual_blocks.csv", table.getvalue())
-    lines = ["# Speed of the residual-block networks", "", about, ""]
-    lines += ["| measured | unit | median | least | most |", "| --- | --- | --- | --- | --- |"]
-    lines += ["| {measured} | {unit} | {median} | {least} | {most} |".format(**row) for row in rows]
     answer = "met" if met else "NOT met"
-    lines += ["", f"Each pipeline alone at least {LEAST_RATIO} times the training step: {answer}."]
-    lines += ["", *(f"- {key}: {value}" for key, value in made_with.items()), ""]
-    write_text(folder / "residual_blocks.md", "\n".join(lines))
-    print("\n".join(lines))
+    write_results(
+        base,
+        "Speed of the residual-block networks",
+        about,
+        {"clips/s": values, "ratio": ratios},
+        [f"Each pipeline alone at least {LEAST_RATIO} times the training step: {answer}."],
+    )
 
 
 def parse() -> argparse.Namespace:

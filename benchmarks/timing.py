@@ -1,0 +1,85 @@
+"""What the benchmarks share: measuring in turn, and the files with what was measured and where."""
+
+import csv
+import io
+import pathlib
+import shlex
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from keras_audio.files import write_text
+
+
+def rate(measure: Callable[[], int]) -> float:
+    """Clips a second of one call of `measure`, which answers how many clips it handled."""
+    started = time.perf_counter()
+    clips = measure()
+    return clips / (time.perf_counter() - started)
+
+
+def in_turn(rates: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+    """Measure everything once a round, so that a slow while is slow for all; a value a round."""
+    values = {name: [] for name in rates}
+    for number in range(rounds):
+        print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
+        for name, measure in rates.items():
+            values[name].append(measure())
+    return values
+
+
+def write_results(
+    base: pathlib.Path,
+    title: str,
+    about: str,
+    groups: Mapping[str, Mapping[str, Iterable[float]]],
+    conclusions: Sequence[str] = (),
+) -> None:
+    """Write `base`.csv, a row a measurement, and `base`.md, and print the latter.
+
+    Args:
+        base: The files without their endings.
+        title: The heading.
+        about: What was measured.
+        groups: By unit and name, a number a round: shown are the median, the least and the most.
+        conclusions: Paragraphs below the table.
+    """
+    made_with = _made_with()
+    rows = []
+    for unit, group in groups.items():
+        for name, numbers in group.items():
+            shown = (statistics.median(numbers), min(numbers), max(numbers))
+            median, least, most = (f"{x:.0f}" if x >= 100 else f"{x:.3g}" for x in shown)
+            row = {"measured": name, "unit": unit, "median": median, "least": least, "most": most}
+            rows.append(row | made_with)
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, rows[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(base.with_name(f"{base.name}.csv"), table.getvalue())
+    lines = [f"# {title}", "", about, ""]
+    lines += ["| measured | unit | median | least | most |", "| --- | --- | --- | --- | --- |"]
+    lines += ["| {measured} | {unit} | {median} | {least} | {most} |".format(**row) for row in rows]
+    for conclusion in conclusions:
+        lines += ["", conclusion]
+    lines += ["", *(f"- {key}: {value}" for key, value in made_with.items()), ""]
+    write_text(base.with_name(f"{base.name}.md"), "\n".join(lines))
+    print("\n".join(lines))
+
+
+def _made_with() -> dict:
+    from keras_audio.training.environment import describe_environment
+
+    script = f"benchmarks/{pathlib.Path(sys.argv[0]).name}"
+    found = describe_environment()
+    devices = sorted({device for device in found["devices"] if device != "CPU"})
+    return {
+        "hardware": "; ".join([found["processor"], *devices]),
+        "cores": found["cores"],
+        "python": found["python"],
+        **{name: found["packages"][name] for name in ("tensorflow", "keras")},
+        "backend": found["backend"],
+        "commit": found["commit"],
+        "command": shlex.join(["python", script, *sys.argv[1:]]),
+    }
