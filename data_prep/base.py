@@ -20,15 +20,17 @@ _TWINS_SHOWN = 3
 
 @dataclasses.dataclass
 class SoundConfig(tfds.core.BuilderConfig):
-    """One sample rate and channel count of a data set.
+    """One sample rate, channel count and number of pitch variants of a data set.
 
     Attributes:
         sample_rate: Hz of the records.
         channels: Channels of the records.
+        pitch_variants: How many pitch-shifted copies there are of each clip.
     """
 
     sample_rate: int = 0
     channels: int = 0
+    pitch_variants: int = 0
 
 
 class SoundBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -68,10 +70,11 @@ class SoundBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _info(self) -> tfds.core.DatasetInfo:
         config, clip_list = self.builder_config, self._clip_list
         label = tfds.features.ClassLabel(names=list(clip_list.labels))
+        audio = tfds.features.Tensor(
+            shape=(None, config.channels), dtype=np.int16, encoding="bytes"
+        )
         features = {
-            "audio": tfds.features.Tensor(
-                shape=(None, config.channels), dtype=np.int16, encoding="bytes"
-            ),
+            "audio": audio,
             "label": tfds.features.Sequence(label) if clip_list.multi_label else label,
             "fold": np.int32,
             "source": tfds.features.Text(),
@@ -86,10 +89,12 @@ class SoundBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             "folds": list(clip_list.folds),
             "source_fingerprint": clip_list.fingerprint(),
         }
-        # Only where it says something: single-label records are as they were before there were
-        # others.
+        # Only where it says something: records without are as they were before there was either.
         if clip_list.multi_label:
             metadata["multi_label"] = True
+        if config.pitch_variants:
+            features["pitch_shifted"] = audio
+            metadata["pitch_variants"] = config.pitch_variants
         return tfds.core.DatasetInfo(
             builder=self,
             description=f"{self._card.title} at {config.sample_rate} Hz.",
@@ -125,7 +130,7 @@ class SoundBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _example(self, clip: Clip, decoded: Decoded) -> dict[str, Any]:
         names = [label for label in self._clip_list.labels if label in clip.labels]
-        return {
+        example = {
             "audio": decoded.samples,
             "label": names if self._clip_list.multi_label else names[0],
             "fold": clip.fold,
@@ -133,6 +138,9 @@ class SoundBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             "clip_id": clip.clip_id,
             "hash": decoded.hash,
         }
+        if decoded.pitch_shifted is not None:
+            example["pitch_shifted"] = decoded.pitch_shifted
+        return example
 
     def _decode(self, clips: Iterable[Clip]) -> Iterator[tuple[Clip, Decoded]]:
         """Decode the clips, move the bar, and set those aside that are missing or bad."""
@@ -146,7 +154,9 @@ class SoundBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _download_and_prepare(self, dl_manager, download_config) -> None:
         config, total = self.builder_config, len(self._clip_list.clips)
         with (
-            Decoder(config.sample_rate, config.channels, self._jobs) as self._decoder,
+            Decoder(
+                config.sample_rate, config.channels, self._jobs, config.pitch_variants
+            ) as self._decoder,
             tqdm(
                 total=total, desc=self.name, unit="clips", disable=not self._progress
             ) as self._bar,
@@ -163,6 +173,7 @@ def write_records(
     config_name: str,
     sample_rate: int,
     channels: int,
+    pitch_variants: int,
     **arguments: Any,
 ) -> tuple[pathlib.Path, int, tuple[str, ...], tuple[str, ...]]:
     """Write records below `directory`, in a folder of TFDS's layout.
@@ -173,6 +184,7 @@ def write_records(
         config_name: What the configuration is called.
         sample_rate: Hz of the records.
         channels: Channels of the records.
+        pitch_variants: How many pitch-shifted copies of each clip to make.
         **arguments: Those of `SoundBuilder`.
 
     Returns:
@@ -180,7 +192,12 @@ def write_records(
     """
     # TFDS imports it at the first record, which would be seconds within the progress bar.
     importlib.import_module("tensorflow")
-    config = SoundConfig(name=config_name, sample_rate=sample_rate, channels=channels)
+    config = SoundConfig(
+        name=config_name,
+        sample_rate=sample_rate,
+        channels=channels,
+        pitch_variants=pitch_variants,
+    )
     tfds.disable_progress_bar()  # Five bars of TFDS's own would run through ours.
 
     class Builder(SoundBuilder, skip_registration=True):

@@ -1,4 +1,7 @@
-"""Clips decoded on all cores: bounded memory, in order, one bad file not stopping the others."""
+"""Clips decoded on all cores: bounded memory, in order, one bad file not stopping the others.
+
+Where pitch variants are wanted, they are made in the same processes.
+"""
 
 import collections
 import contextlib
@@ -13,6 +16,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from data_prep.clips import Clip
+from data_prep.pitch import pitch_variants
 from keras_audio.audio import AudioFileError, pcm16_hash, read_audio, to_pcm16
 
 # Enough waiting results that no worker idles while one clip is written.
@@ -27,21 +31,27 @@ class Decoded:
         samples: int16 of shape `(samples, channels)`; `None` if the file is bad.
         hash: BLAKE2b-128 of the samples, hexadecimal.
         problem: What is wrong with the file; empty if nothing is.
+        pitch_shifted: int16 of shape `(variants * samples, channels)`, the pitch variants one
+            after the other; `None` if there are none.
     """
 
     samples: np.ndarray | None
     hash: str = ""
     problem: str = ""
+    pitch_shifted: np.ndarray | None = None
 
 
-def decode_file(path: str, sample_rate: int, channels: int) -> Decoded:
+def decode_file(
+    path: str, clip_id: str, sample_rate: int, channels: int, variants: int = 0
+) -> Decoded:
     """Decode one file; a bad one is reported in the result, not raised."""
     try:
         waveform, _ = read_audio(path, sample_rate, channels)
     except AudioFileError as error:
         return Decoded(None, problem=error.reason)
     samples = to_pcm16(waveform)
-    return Decoded(samples, hash=pcm16_hash(samples))
+    shifted = pitch_variants(samples, sample_rate, clip_id, variants) if variants else None
+    return Decoded(samples, hash=pcm16_hash(samples), pitch_shifted=shifted)
 
 
 class Decoder:
@@ -51,10 +61,11 @@ class Decoder:
         sample_rate: The wanted rate in Hz.
         channels: The wanted number of channels.
         jobs: How many processes; 1 decodes in this one.
+        variants: How many pitch variants to make of each clip.
     """
 
-    def __init__(self, sample_rate: int, channels: int, jobs: int):
-        self._arguments = (sample_rate, channels)
+    def __init__(self, sample_rate: int, channels: int, jobs: int, variants: int = 0):
+        self._arguments = (sample_rate, channels, variants)
         self._jobs = jobs
         self._stack = contextlib.ExitStack()
         self._pool = None
@@ -80,7 +91,8 @@ class Decoder:
         """Decode clips, giving each in its turn."""
         if self._pool is None:
             for clip in clips:
-                yield clip, decode_file(os.fspath(root / clip.file), *self._arguments)
+                path = os.fspath(root / clip.file)
+                yield clip, decode_file(path, clip.clip_id, *self._arguments)
             return
         clips, waiting = iter(clips), collections.deque()
         for clip in itertools.islice(clips, self._jobs * _CLIPS_IN_FLIGHT):
@@ -93,7 +105,8 @@ class Decoder:
             yield clip, decoded
 
     def _submit(self, root: pathlib.Path, clip: Clip):
-        return self._pool.submit(decode_file, os.fspath(root / clip.file), *self._arguments)
+        path = os.fspath(root / clip.file)
+        return self._pool.submit(decode_file, path, clip.clip_id, *self._arguments)
 
 
 def _end_with_parent(parent: int) -> None:

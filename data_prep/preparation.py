@@ -21,6 +21,8 @@ from keras_audio.files import locked, read_json
 _DATASETS = ("toy_sounds", "audio_folder", "esc10", "esc50", "urbansound8k")
 # A worker starts in half a second, the time of about this many clips.
 _CLIPS_WORTH_A_WORKER = 64
+# Beyond what a disk should be asked to hold.
+_MAX_PITCH_VARIANTS = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,12 +64,16 @@ def prepare(
     channels: int = 1,
     data_dir: str | os.PathLike = "data",
     dataset_name: str | None = None,
+    pitch_variants: int = 0,
     allow_missing: bool = False,
     force: bool = False,
     jobs: int | None = None,
     progress: bool = True,
 ) -> PrepareResult:
     """Write the records of a data set: `<data_dir>/<name>/<rate>hz_<channels>ch/<version>/`.
+
+    With pitch variants the folder is `<rate>hz_<channels>ch_<variants>pitch`, so that records with
+    and without can lie beside each other.
 
     The folder appears complete or not at all, and existing records are not written again: asked
     for once more from the same source, they are returned at once.
@@ -80,6 +86,8 @@ def prepare(
         channels: Channels of the records, 1 or 2.
         data_dir: Where the records of all data sets go.
         dataset_name: What to call the records, if not `name`: lower-case letters, digits, `_`.
+        pitch_variants: How many pitch-shifted copies of each clip to record with it, within two
+            semitones up and down; training draws from them.
         allow_missing: Go on without files that are missing or bad, and record which.
         force: Write existing records again; the old ones stay until the new are complete.
         jobs: How many processes decode; `None` for as many as there are cores.
@@ -106,8 +114,13 @@ def prepare(
         raise ValueError(f"Expected mono or stereo records. Received: channels={channels}")
     if jobs is not None and (not isinstance(jobs, int) or jobs < 1):
         raise ValueError(f"Expected a positive number of processes. Received: jobs={jobs!r}")
+    if type(pitch_variants) is not int or not 0 <= pitch_variants <= _MAX_PITCH_VARIANTS:
+        raise ValueError(
+            f"Expected a number of pitch variants from 0 to {_MAX_PITCH_VARIANTS}. "
+            f"Received: pitch_variants={pitch_variants!r}"
+        )
     dataset_name = _check_dataset_name(name, dataset_name)
-    config_name = f"{rate}hz_{channels}ch"
+    config_name = f"{rate}hz_{channels}ch" + (f"_{pitch_variants}pitch" if pitch_variants else "")
     data_dir = pathlib.Path(data_dir)
     folder = data_dir / dataset_name / config_name / RECORDS_VERSION
 
@@ -129,8 +142,9 @@ def prepare(
                 workshop=workshop,
                 sample_rate=rate,
                 channels=channels,
+                pitch_variants=pitch_variants,
                 allow_missing=allow_missing,
-                jobs=_jobs(jobs, len(clip_list.clips)),
+                jobs=_jobs(jobs, len(clip_list.clips) * (1 + pitch_variants)),
                 progress=progress,
             )
     result = dataclasses.replace(result, seconds=time.perf_counter() - started)
@@ -247,6 +261,7 @@ def _build(
     workshop: pathlib.Path,
     sample_rate: int,
     channels: int,
+    pitch_variants: int,
     allow_missing: bool,
     jobs: int,
     progress: bool,
@@ -260,6 +275,7 @@ def _build(
         config_name=folder.parent.name,
         sample_rate=sample_rate,
         channels=channels,
+        pitch_variants=pitch_variants,
         clip_list=clip_list,
         card=card,
         jobs=jobs,
