@@ -25,9 +25,10 @@ def load_source(path: str | os.PathLike) -> keras.Model:
     Raises:
         ValueError: If it is neither, is damaged, or holds code of its own (a Lambda layer).
     """
-    import keras_audio.layers  # noqa: F401 - makes our layers known to Keras
+    import keras_audio.augment
+    import keras_audio.layers  # noqa: F401 - both make our layers known to Keras
 
-    file = _model_file(path)
+    file = model_file(path)
     config = _read_config(file)
     if _holds_code(config):
         raise ValueError(
@@ -58,7 +59,7 @@ def model_name_of(path: str | os.PathLike) -> str:
         >>> model_name_of(path)
         'm3'
     """
-    file = _model_file(path)
+    file = model_file(path)
     config = _read_config(file)
     inner = config.get("config")
     name = inner.get("name") if isinstance(inner, dict) else None
@@ -134,7 +135,15 @@ def _describe(layer: keras.layers.Layer | None) -> str:
     return f"with weights of shapes {shapes}" + (f" and strides {strides}" if strides else "")
 
 
-def _model_file(path: str | os.PathLike) -> pathlib.Path:
+def model_file(path: str | os.PathLike) -> pathlib.Path:
+    """Find the file of the network to start from.
+
+    Args:
+        path: As for `load_source`.
+
+    Raises:
+        ValueError: If it is neither, or a run without a model.
+    """
     path = pathlib.Path(path)
     if (path / "recipe.json").is_file():
         if not (path / "model.keras").is_file():
