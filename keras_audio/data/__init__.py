@@ -1,16 +1,16 @@
 """Prepared records into batches: folds, the check for leaks, and the tf.data pipelines."""
 
-from keras_audio.data.pipeline import TrainingBatches, clip_arrays, evaluation_batches
+from keras_audio.data.pipeline import EvaluationBatches, TrainingBatches, clip_arrays
 from keras_audio.data.records import Clip, Records, open_records
 from keras_audio.data.splits import Split, make_split
 
 __all__ = [
     "Clip",
+    "EvaluationBatches",
     "Records",
     "Split",
     "TrainingBatches",
     "clip_arrays",
-    "evaluation_batches",
     "make_split",
     "open_records",
 ]

@@ -1,17 +1,20 @@
-"""One model in two: what runs clip by clip inside tf.data, and what is trained behind it."""
+"""One model in parts: what runs clip by clip inside tf.data, and what is trained behind it."""
+
+import itertools
 
 import keras
 
 
-def cut_model(model: keras.Model, layer: str) -> tuple[keras.Model, keras.Model]:
-    """Cut a functional model behind one of its layers; both parts share its weights.
+def cut_model(model: keras.Model, *layers: str) -> tuple[keras.Model, ...]:
+    """Cut a functional model behind some of its layers; the parts share its weights.
 
     Args:
         model: Functional, with one input.
-        layer: Name of the layer that ends the first part.
+        *layers: Names of the layers that end the parts but the last, in their order.
 
     Returns:
-        The model from the input to the layer's output, and the one from there to the output.
+        The model from the input to the first layer's output, those in between, and the one from
+        the last layer to the output.
 
     Raises:
         ValueError: If there is no such layer.
@@ -24,5 +27,5 @@ def cut_model(model: keras.Model, layer: str) -> tuple[keras.Model, keras.Model]
         >>> clip_steps.output_shape, network.output_shape
         ((None, 32000, 1), (None, 10))
     """
-    boundary = model.get_layer(layer).output
-    return keras.Model(model.input, boundary), keras.Model(boundary, model.output)
+    ends = [model.input, *(model.get_layer(layer).output for layer in layers), model.output]
+    return tuple(itertools.starmap(keras.Model, itertools.pairwise(ends)))

@@ -17,7 +17,7 @@ from keras_audio.models.registry import register_model
 
 PAPER = "Verbitskiy et al. 2022, ERANNs: Efficient Residual Audio Neural Networks"
 SAMPLE_RATE = 44100
-NUM_MELS = 128
+NUM_MELS, FMIN, FMAX = 128, 50.0, 14000.0
 # Section 3.1; the least power is decided (NOTES): 1e-10, so that nothing lies below -100 dB.
 FLOOR_DB = -100.0
 # The systems of the paper's tables, (s_m, w); any other is found by its name.
@@ -42,8 +42,15 @@ def erann_front_end(x):
     """
     x = PadSeconds(SAMPLE_RATE, hop_length=345)(x)
     return LogMelSpectrogram(
-        SAMPLE_RATE, n_fft=1380, hop_length=345, num_mels=NUM_MELS, fmin=50.0, fmax=14000.0
+        SAMPLE_RATE, n_fft=1380, hop_length=345, num_mels=NUM_MELS, fmin=FMIN, fmax=FMAX
     )(x)
+
+
+def mel_frequencies() -> list[float]:
+    """Give the centre of each mel bin, in Hz."""
+    import librosa
+
+    return librosa.mel_frequencies(NUM_MELS + 2, fmin=FMIN, fmax=FMAX)[1:-1].tolist()
 
 
 def parse_name(name: str) -> Mapping[str, Any] | None:

@@ -1,5 +1,6 @@
 """How each paper trains: frozen dataclasses, one file a paper."""
 
+from keras_audio.recipes.erann import ERANN
 from keras_audio.recipes.recipe import (
     Recipe,
     describe_recipes,
@@ -12,6 +13,7 @@ from keras_audio.recipes.recipe import (
 from keras_audio.recipes.residual_blocks import ResidualBlocks
 
 __all__ = [
+    "ERANN",
     "Recipe",
     "ResidualBlocks",
     "describe_recipes",

@@ -9,7 +9,7 @@ import difflib
 import types
 import typing
 from collections.abc import Iterable
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 _RECIPES: dict[str, type["Recipe"]] = {}
 
@@ -29,13 +29,11 @@ class Recipe(abc.ABC):
         sample_rate: Samples per second of the prepared records, in Hz.
         channels: Audio channels of the prepared records.
         batch_size: Clips a step, over all devices together.
-        epochs: Passes over the training clips, at most.
     """
 
     name: ClassVar[str]
     paper: ClassVar[str]
     section: ClassVar[str]
-    monitor: ClassVar[str] = "val_accuracy"
 
     dataset: str
     fold: int
@@ -43,7 +41,6 @@ class Recipe(abc.ABC):
     sample_rate: int
     channels: int = 1
     batch_size: int
-    epochs: int
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -58,7 +55,7 @@ class Recipe(abc.ABC):
                 raise ValueError(
                     f"Expected {field} to be {describe_type(hint)}. Received: {field}={value!r}"
                 )
-        for field in ("fold", "sample_rate", "channels", "batch_size", "epochs"):
+        for field in ("fold", "sample_rate", "channels", "batch_size"):
             self._require(field, getattr(self, field) >= 1, "at least 1")
         self._require("seed", 0 <= self.seed < 2**32, "from 0 to 2**32 - 1, as NumPy takes it")
 
@@ -78,7 +75,83 @@ class Recipe(abc.ABC):
         """The recipe as JSON can hold it; `recipe_from_dict` is the way back."""
         return {"recipe": self.name, **dataclasses.asdict(self)}
 
+    # Recipes for a data set, and from a trained network. ---------------------------------------
+
+    @classmethod
+    def for_dataset(
+        cls, dataset: str | None = None, *, fine_tune: bool = False, **fields: Any
+    ) -> Self:
+        """The recipe as the paper trains on a data set, with `fields` changed.
+
+        Args:
+            dataset: Name of a prepared data set; None is the paper's own.
+            fine_tune: Whether training begins with the weights of a trained network.
+            **fields: Take the place of the paper's values.
+        """
+        own = next(field.default for field in dataclasses.fields(cls) if field.name == "dataset")
+        dataset = own if dataset is None else dataset
+        return cls(
+            **{"dataset": dataset, **cls.paper_settings(dataset, fine_tune=fine_tune), **fields}
+        )
+
+    @classmethod
+    def paper_settings(cls, dataset: str, *, fine_tune: bool = False) -> dict[str, Any]:
+        """The fields that depend on the data set, or on whether a trained network is tuned."""
+        del dataset, fine_tune
+        return {}
+
+    @classmethod
+    @abc.abstractmethod
+    def fields_of_model(cls, model_name: str) -> dict[str, Any] | None:
+        """The fields that the name of a network settles; None if this recipe trains no such."""
+
+    @abc.abstractmethod
+    def smoke(self) -> Self:
+        """A copy for a smoke test: two rounds, and batches of at most 8."""
+
     # What training asks of a recipe. ----------------------------------------------------------
+
+    @abc.abstractmethod
+    def length(self, steps_per_pass: int) -> tuple[int, int]:
+        """How long to train.
+
+        Args:
+            steps_per_pass: Batches that hold every training clip once.
+
+        Returns:
+            Steps at most, and the steps of a round. After each round the held-out clips are
+            measured, callbacks run, and the best weights are kept.
+        """
+
+    @property
+    def counts_iterations(self) -> bool:
+        """Whether a round is some number of iterations, rather than a pass over the clips."""
+        return False
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a clip may belong to any number of classes."""
+        return False
+
+    @property
+    def monitor(self) -> str:
+        """The metric that tells the best round, larger is better."""
+        return "val_mean_average_precision" if self.multi_label else "val_accuracy"
+
+    @property
+    def training_data(self) -> dict[str, Any]:
+        """Keyword arguments of `TrainingBatches` beyond those that every recipe gives."""
+        return {}
+
+    @property
+    def pitch_variants(self) -> int:
+        """Pitch-shifted variants a clip that the prepared records have to hold."""
+        return 0
+
+    @property
+    def max_samples(self) -> int | None:
+        """Where a longer held-out clip is cut, if not by the clip steps."""
+        return None
 
     @property
     @abc.abstractmethod
@@ -89,6 +162,11 @@ class Recipe(abc.ABC):
     def min_samples(self) -> int:
         """The least number of samples of a clip that the clip steps can take."""
         return 1
+
+    @property
+    def averaging_decay(self) -> float | None:
+        """Decay of the moving average of the weights that is measured and kept, if there is one."""
+        return None
 
     @property
     def statistics_layer(self) -> str | None:
@@ -106,6 +184,10 @@ class Recipe(abc.ABC):
     def build_callbacks(self) -> list:
         """Fresh Keras callbacks that steer the training, in the order in which they run."""
         return []
+
+    def build_mixing(self) -> tuple[Any, str] | None:
+        """A layer that mixes the clips of a batch, and the layer of the model it stands behind."""
+        return None
 
 
 def list_recipes() -> list[str]:

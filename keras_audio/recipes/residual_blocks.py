@@ -1,9 +1,12 @@
 """Naranjo-Alcazar et al. 2019: six residual blocks on raw audio and on log-mel spectrograms."""
 
 import dataclasses
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from keras_audio.recipes.recipe import Recipe
+
+BLOCKS = ("rb1", "rb2", "rb3", "rb4", "rb5", "rb6")
+PLAIN_NETWORKS = ("m3", "m5", "m11", "m18")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,6 +34,7 @@ class ResidualBlocks(Recipe):
     (`results/residual_blocks_esc10.md`). The paper: 75.15 % of UrbanSound8K's tenth fold.
 
     Args:
+        epochs: Passes over the training clips, at most.
         network: M34-res, or a plain network of the same family (Dai et al. 2017).
         block: The residual block of M34-res, Fig. 3.
         normalization: The row of Table II: raw audio as it is, divided by its largest magnitude,
@@ -77,6 +81,7 @@ class ResidualBlocks(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self._require("epochs", self.epochs >= 1, "at least 1")
         self._require("duration", 0.1 <= self.duration <= 60, "from 0.1 to 60 seconds")
         self._require("first_stride", self.first_stride >= 1, "at least 1")
         self._require("l2", self.l2 >= 0, "0 or greater")
@@ -103,6 +108,29 @@ class ResidualBlocks(Recipe):
         if self.network != "m34_res":
             return self.network
         return f"{'spectrogram' if self.uses_log_mel else 'm34'}_res_{self.block}"
+
+    @classmethod
+    def fields_of_model(cls, model_name: str) -> dict[str, Any] | None:
+        """Network, block and kind of input of one of the paper's networks.
+
+        Example:
+            >>> ResidualBlocks.fields_of_model("spectrogram_res_rb5")
+            {'block': 'rb5', 'normalization': 'log_mel'}
+        """
+        if model_name in PLAIN_NETWORKS:
+            return {"network": model_name}
+        kind, _, block = model_name.rpartition("_")
+        if block not in BLOCKS or kind not in ("m34_res", "spectrogram_res"):
+            return None
+        return {"block": block} | ({} if kind == "m34_res" else {"normalization": "log_mel"})
+
+    def smoke(self) -> "ResidualBlocks":
+        """Two epochs of small batches."""
+        return dataclasses.replace(self, epochs=2, batch_size=min(self.batch_size, 8))
+
+    def length(self, steps_per_pass: int) -> tuple[int, int]:
+        """Epochs: a round is a pass over the clips."""
+        return self.epochs * steps_per_pass, steps_per_pass
 
     @property
     def statistics_layer(self) -> str | None:

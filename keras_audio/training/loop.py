@@ -4,6 +4,7 @@ It is written out, in place of `fit`, for what `fit` cannot do: stop at any step
 there bit for bit, with the state of callbacks, running metrics and the order of the data.
 """
 
+import contextlib
 import dataclasses
 import math
 import os
@@ -19,6 +20,7 @@ from tqdm import tqdm
 
 from keras_audio.data import TrainingBatches
 from keras_audio.files import replacing
+from keras_audio.training.averaging import WeightAverage
 from keras_audio.training.checkpoint import (
     callback_state,
     load_checkpoint,
@@ -34,13 +36,13 @@ class Position:
     """How far a training is: what a checkpoint holds beside the variables.
 
     Args:
-        epoch: Epochs ended.
-        step: Steps of the present epoch ended.
+        epoch: Rounds ended: epochs, or evaluations of a training that counts iterations.
+        step: Steps of the present round ended.
         seconds: Time spent, over all processes that worked on it.
         best: Best value of the monitored metric, larger is better.
-        best_epoch: Number of the epoch that reached it, from 1.
+        best_epoch: Number of the round that reached it, from 1.
         finished: Whether a callback ended the training.
-        history: A dictionary of metrics an epoch.
+        history: A dictionary of metrics a round.
         callbacks: What each callback remembers.
     """
 
@@ -60,10 +62,15 @@ class TrainingLoop:
     Args:
         run: The run folder; its checkpoint, if there is one, is where training goes on.
         full: The model from waveform to predictions, saved when it is the best so far.
-        network: The part of `full` behind the clip steps; shares its weights.
+        parts: The parts of `full` behind the clip steps, which share its weights: one network, or
+            what stands before `mixing` and what stands behind it.
         optimizer: The optimizer, new.
-        callbacks: Keras callbacks that steer the training at the end of epochs.
-        monitor: The metric that tells the best epoch, larger is better.
+        callbacks: Keras callbacks that steer the training at the end of rounds.
+        mixing: A layer that takes and gives a training batch, (inputs, targets).
+        averaging_decay: Decay of the average of the weights that is measured and kept.
+        multi_label: Whether to train on binary instead of categorical cross-entropy, and to measure
+            mean average precision instead of accuracy.
+        monitor: The metric that tells the best round, larger is better.
         strategy: The `tf.distribute` strategy under which the models were made.
     """
 
@@ -71,23 +78,34 @@ class TrainingLoop:
         self,
         run: RunFolder,
         full: keras.Model,
-        network: keras.Model,
+        parts: Sequence[keras.Model],
         optimizer: keras.optimizers.Optimizer,
         callbacks: Sequence[keras.callbacks.Callback],
         *,
+        mixing: keras.layers.Layer | None = None,
+        averaging_decay: float | None = None,
+        multi_label: bool = False,
         monitor: str,
         strategy: tf.distribute.Strategy,
     ) -> None:
-        self.run, self.full, self.network, self.optimizer = run, full, network, optimizer
+        self.run, self.full, self.optimizer = run, full, optimizer
+        self.parts, self.mixing, self.multi_label = list(parts), mixing, multi_label
         self.monitor, self.strategy = monitor, strategy
         self.steering = list(callbacks)
+        # Front ends have no weights, so that all are in the last part.
+        self.network = self.parts[-1]
         with strategy.scope():
-            optimizer.build(network.trainable_variables)
-            network.compile(optimizer=optimizer)  # where callbacks look for the optimizer
-        # Sums over the epoch of loss, correct clips and clips.
+            optimizer.build(self.network.trainable_variables)
+            self.network.compile(optimizer=optimizer)  # where callbacks look for the optimizer
+            decay = averaging_decay
+            self.average = None if decay is None else WeightAverage(self.network, decay)
+        # Sums over the round of loss, correct clips and clips.
         self.totals = tf.Variable(tf.zeros(3, tf.float64), name="totals")
         self.variables = {
-            "network": network.variables,
+            # Also the states of generators of random numbers, in the front end and the mixing.
+            "network": [variable for part in self.parts for variable in part.variables],
+            "mixing": mixing.variables if mixing is not None else [],
+            "average": self.average.variables if self.average is not None else [],
             "optimizer": optimizer.variables,
             "metrics": [self.totals],
         }
@@ -99,25 +117,27 @@ class TrainingLoop:
         batches: TrainingBatches,
         validation_batches: tf.data.Dataset,
         *,
-        epochs: int,
-        steps_per_epoch: int,
+        steps: int,
+        steps_per_round: int,
         stop: StopRequest,
         progress: bool = True,
     ) -> Position:
         """Train to the end, from the checkpoint if there is one.
 
         Args:
-            batches: The training batches of any epoch.
+            batches: The training batches of any step.
             validation_batches: The held-out batches.
-            epochs: Epochs at most.
-            steps_per_epoch: Batches an epoch.
+            steps: Steps at most.
+            steps_per_round: Steps from a validation to the next; the last round may be shorter.
             stop: Asks for an end at the next step.
-            progress: Whether to show a progress bar and a line an epoch.
+            progress: Whether to show a progress bar and a line a round.
 
         Raises:
             Stopped: If `stop` asked for it; a checkpoint of the last step was written.
         """
         self._stop, self._show = stop, progress
+        self._steps, self._steps_per_round = steps, steps_per_round
+        rounds = math.ceil(steps / steps_per_round)
         callbacks = keras.callbacks.CallbackList(
             [
                 *self.steering,
@@ -133,64 +153,69 @@ class TrainingLoop:
         self._settle()
         self._started = time.monotonic() - place.seconds
         self._bar = tqdm(
-            total=epochs * steps_per_epoch,
-            initial=place.epoch * steps_per_epoch + place.step,
+            total=steps,
+            initial=min(steps, place.epoch * steps_per_round + place.step),
             unit="step",
             disable=None if progress else True,  # None: shown on a terminal only
             dynamic_ncols=True,
         )
         with self._bar:
-            while place.epoch < epochs and not place.finished:
-                logs = self._run_epoch(batches, validation_batches, steps_per_epoch)
+            while place.epoch < rounds and not place.finished:
+                logs = self._run_round(batches, validation_batches)
                 self.network.stop_training = False
                 callbacks.on_epoch_end(place.epoch, logs)
-                self._end_epoch(logs, epochs)
+                self._end_round(logs, rounds)
                 self._check_stop()
         callbacks.on_train_end()
         return place
 
-    def _run_epoch(
-        self, batches: TrainingBatches, validation_batches, steps_per_epoch: int
-    ) -> dict[str, float]:
+    def _run_round(self, batches: TrainingBatches, validation_batches) -> dict[str, float]:
         place = self.position
         if place.step == 0:
             self.totals.assign(tf.zeros_like(self.totals))
-        self._bar.set_description(f"epoch {place.epoch + 1}")
-        remaining = batches.epoch(place.epoch, place.step).take(steps_per_epoch - place.step)
+        self._bar.set_description(f"round {place.epoch + 1}")
+        first = place.epoch * self._steps_per_round
+        last = min(first + self._steps_per_round, self._steps)
+        remaining = batches.steps(first + place.step, last - first - place.step)
         for batch in self.strategy.experimental_distribute_dataset(remaining):
             self.train_step(batch)
             place.step += 1
             # Reading the sums waits for the step, so only when the bar is drawn.
             if self._bar.update():
-                loss, correct, count = self.totals.numpy()
-                self._bar.set_postfix(loss=f"{loss / count:.3f}", accuracy=f"{correct / count:.3f}")
+                means = self._means()
+                self._bar.set_postfix({name: f"{mean:.3f}" for name, mean in means.items()})
             self._check_stop()
-        loss, correct, count = self.totals.numpy()
-        if not np.isfinite(loss):
+        means = self._means()
+        if not np.isfinite(means["loss"]):
             raise ValueError(
-                f"Expected a finite loss; try a lower learning rate. "
-                f"Received: loss={loss} in epoch {place.epoch + 1} of {self.run.path}"
+                f"Expected a finite loss; try a lower learning rate. Received: "
+                f"loss={means['loss']} in round {place.epoch + 1} of {self.run.path}"
             )
         return {
-            # Read before the callbacks change it: the rate that this epoch was trained with.
+            # Read before the callbacks change it: the rate that this round was trained with.
             "learning_rate": float(keras.ops.convert_to_numpy(self.optimizer.learning_rate)),
-            "loss": loss / count,
-            "accuracy": correct / count,
+            **means,
             **self._validate(validation_batches),
         }
 
-    def _end_epoch(self, logs: dict[str, float], epochs: int) -> None:
+    def _means(self) -> dict[str, float]:
+        """Loss, and accuracy where there is one, over the round so far."""
+        loss, correct, count = self.totals.numpy()
+        return {"loss": loss / count} | ({} if self.multi_label else {"accuracy": correct / count})
+
+    def _end_round(self, logs: dict[str, float], rounds: int) -> None:
         place = self.position
         place.epoch, place.step = place.epoch + 1, 0
+        iteration = min(place.epoch * self._steps_per_round, self._steps)
         place.seconds = time.monotonic() - self._started
         place.finished = bool(self.network.stop_training)
         place.callbacks = callback_state(self.steering)
         if logs[self.monitor] > place.best:
             place.best, place.best_epoch = logs[self.monitor], place.epoch
-            with replacing(self._staged_model()) as temporary:
+            with self._averaged(), replacing(self._staged_model()) as temporary:
                 self.full.save(temporary)
         place.history.append(
-            {"epoch": place.epoch, "seconds": round(place.seconds, 2)}
+            {"epoch": place.epoch, "iteration": iteration, "seconds": round(place.seconds, 2)}
             | {name: float(value) for name, value in logs.items()}
         )
         save_checkpoint(self.checkpoint, self.variables, dataclasses.asdict(place))
@@ -198,9 +223,12 @@ class TrainingLoop:
         if self._show:
             numbers = "  ".join(f"{name} {value:.4g}" for name, value in logs.items())
             self._bar.write(
-                f"epoch {place.epoch}/{epochs}  {numbers}  best {self.monitor} {place.best:.4g} "
-                f"(epoch {place.best_epoch})  {place.seconds:.0f} s"
+                f"round {place.epoch}/{rounds}  step {iteration}  {numbers}  best {self.monitor} "
+                f"{place.best:.4g} (round {place.best_epoch})  {place.seconds:.0f} s"
             )
+
+    def _averaged(self) -> contextlib.AbstractContextManager:
+        return contextlib.nullcontext() if self.average is None else self.average.in_place()
 
     def _staged_model(self) -> pathlib.Path:
         return self.checkpoint.with_name(f"best-{self.position.best_epoch}.keras")
@@ -208,7 +236,7 @@ class TrainingLoop:
     def _settle(self) -> None:
         """Bring model and history to where the checkpoint is, also after a kill in between.
 
-        The best model waits beside the checkpoint until that says that its epoch has ended.
+        The best model waits beside the checkpoint until that says that its round has ended.
         """
         if self._staged_model().is_file():
             os.replace(self._staged_model(), self.run.path / "model.keras")
@@ -225,53 +253,91 @@ class TrainingLoop:
         place.callbacks = callback_state(self.steering)
         save_checkpoint(self.checkpoint, self.variables, dataclasses.asdict(place))
         raise Stopped(
-            f"stopped after epoch {place.epoch}, step {place.step}; "
+            f"stopped after round {place.epoch}, step {place.step}; "
             f"the same command with --resume goes on from there",
             self._stop.signal_number,
         )
 
     def _validate(self, batches: tf.data.Dataset) -> dict[str, float]:
         loss = correct = count = 0.0
-        for inputs, targets in batches:
-            # The last step of the epoch counts as done, so this begins anew after a resume.
-            self._check_stop()
-            loss_sum, correct_sum = self._validation_step(inputs, targets)
-            loss, correct = loss + float(loss_sum), correct + float(correct_sum)
-            count += len(targets)
-        return {"val_loss": loss / count, "val_accuracy": correct / count}
+        targets, probabilities = [], []
+        with self._averaged():
+            for inputs, batch_targets in batches:
+                if self._stop.signal_number is not None:
+                    break
+                loss_sum, correct_sum, predicted = self._validation_step(inputs, batch_targets)
+                loss, correct = loss + float(loss_sum), correct + float(correct_sum)
+                count += len(batch_targets)
+                targets.append(batch_targets)
+                probabilities.append(predicted)
+        # The last step of the round counts as done, so this begins anew after a resume. Not before
+        # the raw weights are back: they are what the checkpoint holds.
+        self._check_stop()
+        if not self.multi_label:
+            return {"val_loss": loss / count, "val_accuracy": correct / count}
+        precision = mean_average_precision(np.concatenate(targets), np.concatenate(probabilities))
+        return {"val_loss": loss / count, "val_mean_average_precision": precision}
 
     @tf.function(reduce_retracing=True)
     def train_step(self, batch) -> None:
-        """One step on a batch (inputs, one-hot labels), added to `totals`."""
+        """One step on a batch (inputs, targets), added to `totals`."""
         sums = self.strategy.run(self._replica_step, args=batch)
         self.totals.assign_add(self.strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None))
+        if self.average is not None:
+            self.average.update(self.optimizer.iterations)
 
     def _replica_step(self, inputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         """One step on one device; returns its share of `totals`."""
+        *before, network = self.parts
+        for part in before:
+            inputs = part(inputs, training=True)
+        if self.mixing is not None:
+            inputs, targets = self.mixing(inputs, targets)
         count = tf.cast(tf.shape(targets)[0], tf.float32)
         replicas = tf.distribute.get_replica_context()
         global_count = replicas.all_reduce(tf.distribute.ReduceOp.SUM, count)
         with tf.GradientTape() as tape:
-            losses, correct, penalty = self._losses(inputs, targets, training=True)
+            losses, correct, penalty, _ = self._losses(network(inputs, training=True), targets)
             # Each device adds its part of the mean over the whole batch.
             loss = tf.reduce_sum(losses) / global_count + penalty / replicas.num_replicas_in_sync
             scaled = self.optimizer.scale_loss(loss)
-        variables = self.network.trainable_variables
+        variables = network.trainable_variables
         self.optimizer.apply(tape.gradient(scaled, variables), variables)
         sums = tf.stack([tf.reduce_sum(losses) + penalty * count, tf.reduce_sum(correct), count])
         return tf.cast(sums, tf.float64)
 
     @tf.function(reduce_retracing=True)
     def _validation_step(self, inputs: tf.Tensor, targets: tf.Tensor):
-        losses, correct, penalty = self._losses(inputs, targets, training=False)
+        for part in self.parts:
+            inputs = part(inputs, training=False)
+        losses, correct, penalty, probabilities = self._losses(inputs, targets)
         count = tf.cast(tf.shape(targets)[0], tf.float32)
-        return tf.reduce_sum(losses) + penalty * count, tf.reduce_sum(correct)
+        return tf.reduce_sum(losses) + penalty * count, tf.reduce_sum(correct), probabilities
 
-    def _losses(self, inputs: tf.Tensor, targets: tf.Tensor, training: bool):
-        """Cross-entropy and correctness a clip, and the L2 penalty of the weights."""
-        probabilities = tf.cast(self.network(inputs, training=training), tf.float32)
-        losses = keras.losses.categorical_crossentropy(targets, probabilities)
-        correct = keras.metrics.categorical_accuracy(targets, probabilities)
+    def _losses(self, outputs: tf.Tensor, targets: tf.Tensor):
+        """Cross-entropy and correctness a clip, the L2 penalty of the weights, probabilities."""
+        probabilities = tf.cast(outputs, tf.float32)
+        if self.multi_label:
+            losses = keras.losses.binary_crossentropy(targets, probabilities)
+            correct = tf.zeros_like(losses)
+        else:
+            losses = keras.losses.categorical_crossentropy(targets, probabilities)
+            correct = keras.metrics.categorical_accuracy(targets, probabilities)
         penalties = [tf.cast(loss, tf.float32) for loss in self.network.losses]
         penalty = tf.add_n(penalties) if penalties else tf.constant(0.0)
-        return losses, tf.cast(correct, tf.float32), penalty
+        return losses, tf.cast(correct, tf.float32), penalty, probabilities
+
+
+def mean_average_precision(targets: np.ndarray, probabilities: np.ndarray) -> float:
+    """Average precision of each class that occurs, and their mean.
+
+    Args:
+        targets: (clips, classes), 0 or 1.
+        probabilities: (clips, classes).
+    """
+    from sklearn.metrics import average_precision_score
+
+    occurs = targets.any(axis=0)
+    if not occurs.any():
+        return 0.0
+    return float(average_precision_score(targets[:, occurs], probabilities[:, occurs]))

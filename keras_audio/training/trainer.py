@@ -1,5 +1,7 @@
 """Train a recipe in a run folder, or go on with it."""
 
+import hashlib
+import math
 import os
 import pathlib
 import shutil
@@ -10,15 +12,16 @@ import keras
 import tensorflow as tf
 
 from keras_audio.data import (
+    EvaluationBatches,
     Records,
     Split,
     TrainingBatches,
-    evaluation_batches,
     make_split,
     open_records,
 )
-from keras_audio.files import locked, read_json, write_json, write_text
+from keras_audio.files import locked, read_json, replacing, write_json, write_text
 from keras_audio.models import cut_model
+from keras_audio.models.transfer import load_source, model_file, transfer_weights
 from keras_audio.recipes import Recipe, recipe_differences
 from keras_audio.training.environment import describe_environment
 from keras_audio.training.loop import TrainingLoop
@@ -26,6 +29,8 @@ from keras_audio.training.run_folder import RunFolder
 from keras_audio.training.statistics import feature_statistics
 from keras_audio.training.stopping import stop_requests
 
+# The weights that a fine-tuning begins with, as they were then.
+INITIAL_MODEL = "initial.keras"
 STRATEGIES = ("single", "mirrored")
 
 
@@ -40,6 +45,7 @@ def train(
     deterministic: bool = True,
     strategy: str = "single",
     max_steps: int | None = None,
+    init_from: str | os.PathLike | None = None,
     progress: bool = True,
 ) -> RunFolder:
     """Train `recipe` to its end and return the run folder.
@@ -54,12 +60,15 @@ def train(
         deterministic: Bit-equal results on the same machine. It switches TensorFlow's
             deterministic operations on for the whole process.
         strategy: `single`, or `mirrored` for all GPUs of this machine.
-        max_steps: Batches an epoch at most, of training and of validation; for smoke tests.
-        progress: Whether to show a progress bar and a line an epoch.
+        max_steps: Batches a round at most, of training and of validation; for smoke tests.
+        init_from: A run folder or `.keras` file whose weights, except those of the last layer,
+            training begins with. A copy goes into the run folder.
+        progress: Whether to show a progress bar and a line a round.
 
     Raises:
         ValueError: If the run exists and neither `resume` nor `force` is given, if it was begun
-            with another recipe or other clips, or if the recipe does not fit the records.
+            with another recipe, other clips or other first weights, or if the recipe does not fit
+            the records or the weights.
         Stopped: If the process got SIGTERM or SIGINT; a checkpoint was written.
     """
     if strategy not in STRATEGIES:
@@ -73,7 +82,9 @@ def train(
     with locked(path.absolute().with_name(f".{path.absolute().name}.lock"), "train this run"):
         if force:
             _discard(path)
-        folder = _open_run(path, recipe, records, split.to_dict(), session, resume=resume)
+        folder = _open_run(
+            path, recipe, records, split.to_dict(), session, init_from, resume=resume
+        )
         if not folder.finished:
             if deterministic:
                 tf.config.experimental.enable_op_determinism()
@@ -92,7 +103,14 @@ def open_data(recipe: Recipe, data_dir: str | os.PathLike) -> tuple[Records, Spl
         sample_rate=recipe.sample_rate,
         channels=recipe.channels,
         data_dir=data_dir,
+        pitch_variants=recipe.pitch_variants,
     )
+    if records.multi_label != recipe.multi_label:
+        raise ValueError(
+            "Expected a recipe of several labels a clip for records of several labels a clip, and "
+            f"of one for one. Received: {recipe.name} with multi_label={recipe.multi_label} for "
+            f"{recipe.dataset} with multi_label={records.multi_label}"
+        )
     return records, make_split(records, recipe.fold)
 
 
@@ -123,47 +141,62 @@ def _train(
     statistics = _statistics(folder, recipe, records, split.train_folds)
     with distribution.scope():
         full = recipe.build_model(len(records.labels), statistics)
-        clip_steps, network = cut_model(full, recipe.clip_boundary)
+        mixing, place = recipe.build_mixing() or (None, recipe.clip_boundary)
+        # Before the first part, or between it and the rest.
+        ends = dict.fromkeys([recipe.clip_boundary, place])
+        clip_steps, *parts = cut_model(full, *ends)
+        if mixing is not None:
+            mixing.build(None)
         optimizer = recipe.build_optimizer()
+        if (folder.path / INITIAL_MODEL).is_file():
+            transfer_weights(load_source(folder.path / INITIAL_MODEL), full)
     loop = TrainingLoop(
         folder,
         full,
-        network,
+        parts,
         optimizer,
         recipe.build_callbacks(),
+        mixing=mixing,
+        averaging_decay=recipe.averaging_decay,
+        multi_label=recipe.multi_label,
         monitor=recipe.monitor,
         strategy=distribution,
     )
+    devices = distribution.num_replicas_in_sync
+    if recipe.batch_size < devices:
+        raise ValueError(
+            f"Expected batch_size to be at least {devices}, the number of devices. "
+            f"Received: batch_size={recipe.batch_size}"
+        )
+    # With several devices a smaller batch could leave one without a clip, and batch norm's mean
+    # of no clip is not a number.
+    options = recipe.training_data | ({"whole_batches": True} if devices > 1 else {})
     batches = TrainingBatches(
         records,
         split.train_folds,
         clip_steps,
         batch_size=recipe.batch_size,
         seed=recipe.seed,
+        **options,
     )
-    steps = batches.steps
-    devices = distribution.num_replicas_in_sync
-    if devices > 1:
-        # The last, smaller batch could leave a device without a clip, and batch norm's mean of no
-        # clip is not a number.
-        steps = len(split.train) // recipe.batch_size
-        if recipe.batch_size < devices or not steps:
-            raise ValueError(
-                f"Expected batch_size from {devices}, the number of devices, to "
-                f"{len(split.train)}, that of training clips. "
-                f"Received: batch_size={recipe.batch_size}"
-            )
-    validation = evaluation_batches(
-        records, split.validation_folds, clip_steps, batch_size=recipe.batch_size
-    )
-    if max_steps is not None:
-        steps, validation = min(steps, max_steps), validation.take(max_steps)
+    validation = EvaluationBatches(
+        records,
+        split.validation_folds,
+        clip_steps,
+        batch_size=recipe.batch_size,
+        max_samples=recipe.max_samples,
+    ).dataset
+    steps, steps_per_round = recipe.length(batches.steps_per_pass)
+    if max_steps is not None and max_steps < steps_per_round:
+        steps = math.ceil(steps / steps_per_round) * max_steps
+        steps_per_round = max_steps
+        validation = validation.take(max_steps)
     with stop_requests() as stop:
         position = loop.train(
             batches,
             validation,
-            epochs=recipe.epochs,
-            steps_per_epoch=steps,
+            steps=steps,
+            steps_per_round=steps_per_round,
             stop=stop,
             progress=progress,
         )
@@ -171,7 +204,9 @@ def _train(
         folder.path / "done.json",
         {
             "epochs": position.epoch,
+            "iterations": position.history[-1]["iteration"],
             "best_epoch": position.best_epoch,
+            "best_iteration": position.history[position.best_epoch - 1]["iteration"],
             "best_value": position.best,
             "monitor": recipe.monitor,
             "seconds": round(position.seconds, 1),
@@ -208,6 +243,7 @@ def _open_run(
     records: Records,
     split: dict,
     session: dict[str, Any],
+    init_from: str | os.PathLike | None,
     *,
     resume: bool,
 ) -> RunFolder:
@@ -230,20 +266,44 @@ def _open_run(
                 f"Expected the clips with which {path} was begun. Received: other clips, labels or "
                 f"samples in {records.path}"
             )
+        _check_source(folder, init_from)
         if not folder.finished:
             _note_session(folder, session)
         return folder
     # A kill while the folder was being made leaves some of its files, but no recipe.
-    begun = {"labels.txt", "environment.json", "split.json"}
+    begun = {"labels.txt", "environment.json", "split.json", INITIAL_MODEL, "initial.json"}
     found = {file.name for file in path.iterdir()} if path.exists() else set()
     if found - begun:
         raise ValueError(f"Expected a new or empty folder for the run. Received: {path}")
     write_text(path / "labels.txt", "".join(f"{label}\n" for label in records.labels))
     write_json(path / "environment.json", session)
     write_json(path / "split.json", split)
+    if init_from is not None:
+        source = model_file(init_from)
+        with replacing(path / INITIAL_MODEL) as temporary:
+            shutil.copyfile(source, temporary)
+        write_json(path / "initial.json", {"source": str(init_from), "sha256": _sha256(source)})
     # Last, since a folder with a recipe is a run.
     write_json(path / "recipe.json", recipe.to_dict())
     return RunFolder(path)
+
+
+def _check_source(folder: RunFolder, init_from: str | os.PathLike | None) -> None:
+    """Refuse to go on with other first weights than the run was begun with."""
+    if init_from is None:
+        return
+    initial = folder.path / "initial.json"
+    begun = read_json(initial) if initial.is_file() else {"source": "new weights", "sha256": ""}
+    if begun["sha256"] != _sha256(model_file(init_from)):
+        raise ValueError(
+            f"Expected the weights that {folder.path} was begun with, from {begun['source']}. "
+            f"Received: init_from={init_from}"
+        )
+
+
+def _sha256(path: pathlib.Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _note_session(folder: RunFolder, session: dict[str, Any]) -> None:
