@@ -10,8 +10,10 @@ _LAZY = {
     "prediction_rows": "predictions",
     "published_results": "published",
     "read_predictions": "predictions",
+    "tagging_metrics": "metrics",
     "wilson_interval": "metrics",
     "worst_mistakes": "report",
+    "worst_rankings": "report",
     "write_predictions": "predictions",
     "write_report": "report",
 }

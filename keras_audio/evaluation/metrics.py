@@ -1,4 +1,4 @@
-"""What a classifier's probabilities are worth: accuracy, recall, average precision, confusion."""
+"""What probabilities are worth: of one class a clip (classification) or of any number (tagging)."""
 
 import math
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ def classification_metrics(
     # Imported here because scikit-learn takes a second to load and `--help` must not wait for it.
     from sklearn.metrics import average_precision_score, precision_recall_fscore_support
 
-    targets, probabilities = _checked(targets, probabilities, labels)
+    targets, probabilities = _checked_classes(targets, probabilities, labels)
     classes = np.arange(len(labels))
     predicted = probabilities.argmax(axis=1)
     precision, recall, f1, support = precision_recall_fscore_support(
@@ -79,6 +79,69 @@ def classification_metrics(
     }
 
 
+def tagging_metrics(
+    targets: np.ndarray, probabilities: np.ndarray, labels: Sequence[str]
+) -> dict[str, Any]:
+    """Metrics of one held-out fold whose clips may be of several classes at once, or of none.
+
+    Nothing here depends on a threshold, since none is trained. Averages are macro averages over the
+    classes that occur among `targets`; a class that does not has `None` and counts in no average.
+    A class that every clip is of has an average precision of 1 and no ROC curve: `None` again.
+
+    Args:
+        targets: (clips, classes), 1 where the clip is of the class and 0 elsewhere.
+        probabilities: (clips, classes), each in [0, 1].
+        labels: The class names, in the order of the columns.
+
+    Returns:
+        `clips`; `mean_average_precision`, the measure of Verbitskiy et al. 2022 for AudioSet, as
+        in `classification_metrics`; `mean_roc_auc`, the mean area under the classes' ROC curves
+        (None if no class has one); `log_loss`, the mean binary cross-entropy of clips and classes,
+        of probabilities at least 1e-7 away from 0 and 1; and `per_class`, a list in label order of
+        `label`, `support`, `average_precision`, `roc_auc`.
+
+    Raises:
+        ValueError: If shapes do not agree, a target is neither 0 nor 1, no class occurs at all, a
+            probability is not finite or leaves [0, 1], or labels are empty or repeat.
+
+    Example:
+        >>> metrics = tagging_metrics(
+        ...     np.array([[1, 1], [1, 0], [0, 0]]), np.array([[0.9, 0.2], [0.6, 0.1], [0.7, 0.4]]),
+        ...     ["dog", "rain"])
+        >>> [round(row["average_precision"], 3) for row in metrics["per_class"]]
+        [0.833, 0.5]
+        >>> round(metrics["mean_average_precision"], 3), metrics["mean_roc_auc"]
+        (0.667, 0.5)
+    """
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    targets, probabilities = _checked_tags(targets, probabilities, labels)
+    support = targets.sum(axis=0)
+    per_class = []
+    for index, label in enumerate(labels):
+        row = {"label": str(label), "support": int(support[index])}
+        row |= {"average_precision": None, "roc_auc": None}
+        truth, scores = targets[:, index], probabilities[:, index]
+        if support[index]:
+            row["average_precision"] = float(average_precision_score(truth, scores))
+        if 0 < support[index] < len(targets):
+            row["roc_auc"] = float(roc_auc_score(truth, scores))
+        per_class.append(row)
+
+    def mean(key: str) -> float | None:
+        values = [row[key] for row in per_class if row[key] is not None]
+        return float(np.mean(values)) if values else None
+
+    scores = np.clip(probabilities.astype(np.float64), 1e-7, 1 - 1e-7)
+    return {
+        "clips": len(targets),
+        "mean_average_precision": mean("average_precision"),
+        "mean_roc_auc": mean("roc_auc"),
+        "log_loss": float(-np.log(np.where(targets, scores, 1 - scores)).mean()),
+        "per_class": per_class,
+    }
+
+
 def wilson_interval(successes: int, trials: int, z: float = 1.959964) -> tuple[float, float]:
     """Wilson's score interval of a proportion; 95 % with the default `z`.
 
@@ -104,27 +167,52 @@ def wilson_interval(successes: int, trials: int, z: float = 1.959964) -> tuple[f
     return max(0.0, center - spread), min(1.0, center + spread)
 
 
-def _checked(
+def _checked_classes(
     targets: Sequence[int] | np.ndarray, probabilities: np.ndarray, labels: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray]:
-    targets, probabilities = np.asarray(targets), np.asarray(probabilities)
-    if not len(labels) or len(set(labels)) != len(labels):
-        raise ValueError(f"Expected class names, each once. Received: labels={list(labels)}")
+    targets = np.asarray(targets)
     if targets.ndim != 1 or not len(targets) or not np.issubdtype(targets.dtype, np.integer):
         raise ValueError(
             "Expected targets of shape (clips,), integers, at least one clip. "
             f"Received: targets of shape {targets.shape} and type {targets.dtype}"
         )
-    if probabilities.shape != (len(targets), len(labels)):
-        raise ValueError(
-            f"Expected probabilities of shape (clips, classes) = {(len(targets), len(labels))}. "
-            f"Received: probabilities of shape {probabilities.shape}"
-        )
+    probabilities = _checked_probabilities(probabilities, len(targets), labels)
     outside = np.flatnonzero((targets < 0) | (targets >= len(labels)))
     if len(outside):
         raise ValueError(
             f"Expected targets from 0 to {len(labels) - 1}. "
             f"Received: targets[{outside[0]}]={targets[outside[0]]}"
+        )
+    return targets, probabilities
+
+
+def _checked_tags(
+    targets: np.ndarray, probabilities: np.ndarray, labels: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    targets = np.asarray(targets)
+    if targets.ndim != 2 or targets.shape[1] != len(labels) or not np.isin(targets, (0, 1)).all():
+        raise ValueError(
+            f"Expected targets of shape (clips, {len(labels)}), 0 and 1 only. "
+            f"Received: targets of shape {targets.shape} and type {targets.dtype}"
+        )
+    if not targets.any():
+        raise ValueError(
+            f"Expected a clip of some class. Received: targets of {len(targets)} clips, all 0"
+        )
+    probabilities = _checked_probabilities(probabilities, len(targets), labels)
+    return targets.astype(bool), probabilities
+
+
+def _checked_probabilities(
+    probabilities: np.ndarray, clips: int, labels: Sequence[str]
+) -> np.ndarray:
+    probabilities = np.asarray(probabilities)
+    if not len(labels) or len(set(labels)) != len(labels):
+        raise ValueError(f"Expected class names, each once. Received: labels={list(labels)}")
+    if probabilities.shape != (clips, len(labels)):
+        raise ValueError(
+            f"Expected probabilities of shape (clips, classes) = {(clips, len(labels))}. "
+            f"Received: probabilities of shape {probabilities.shape}"
         )
     # Written so that NaN fails too; the tolerance is for the last bit of a float32 softmax.
     inside = (probabilities >= -1e-6) & (probabilities <= 1 + 1e-6)
@@ -134,4 +222,4 @@ def _checked(
             "Expected probabilities from 0 to 1. "
             f"Received: probabilities[{row}, {column}]={probabilities[row, column]}"
         )
-    return targets, probabilities
+    return probabilities

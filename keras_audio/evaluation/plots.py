@@ -1,4 +1,4 @@
-"""Learning curves and confusion matrices as SVG text, drawn by Matplotlib.
+"""Learning curves, confusion matrices and bars a class as SVG text, drawn by Matplotlib.
 
 Lines and letters take the colours of the page they stand in, light or dark: each colour below is
 written as a CSS variable of its name, with itself as the fallback for an SVG that stands alone.
@@ -55,16 +55,20 @@ _IN_TAG = "(?=[^<>]*>)"
 def learning_curves(
     history: Mapping[str, Sequence[float]], best_epoch: int | None = None
 ) -> list[str]:
-    """One curve a measured quantity, by epoch: loss, accuracy and what else there is, then rate.
+    """One curve a measured quantity, over time: loss, accuracy and what else there is, then rate.
 
-    A quantity with a `val_` twin shares its panel with it. Losses and learning rates that span more
-    than a factor of twenty get a logarithmic axis. Values that are not finite leave a gap.
+    A quantity with a `val_` twin shares its panel with it. Losses that span more than a factor of
+    twenty get a logarithmic axis, and so do learning rates that only ever fall; a rate that rises,
+    as that of one cycle does, shows its shape on a linear axis from zero. Values that are not
+    finite leave a gap.
 
     Args:
-        history: Columns of history.csv, each (epochs,). `epoch` counts from 1 if it is missing;
+        history: Columns of history.csv, each (epochs,). Time is `iteration`, the steps done, where
+            there is that column, and `epoch` elsewhere, which counts from 1 if it is missing;
             `seconds` is left out.
-        best_epoch: The epoch to mark. By default the first one with the highest `val_accuracy`,
-            or, without that column, the lowest `val_loss`.
+        best_epoch: The epoch to mark, also where time is iterations. By default the first one with
+            the highest `val_accuracy` or `val_mean_average_precision`, or, without these columns,
+            the lowest `val_loss`.
 
     Returns:
         One SVG element a quantity; none if no epoch ended.
@@ -84,15 +88,18 @@ def learning_curves(
         return []
     epochs = columns.pop("epoch", np.arange(1, 1 + len(next(iter(columns.values())))))
     columns.pop("seconds", None)
+    unit = "iteration" if "iteration" in columns else "epoch"
+    times = columns.pop("iteration", epochs)
     if best_epoch is None:
         best_epoch = _best_epoch(epochs, columns)
+    best = next(iter(times[epochs == best_epoch].astype(int)), None)
     order = ["loss", "accuracy", *columns]
     names = [name.removeprefix("val_") for name in order if name in columns]
     names = [name for name in dict.fromkeys(names) if name != "learning_rate"]
     if "learning_rate" in columns:
         names.append("learning_rate")
     return [
-        _curve(name, epochs, columns.get(name), columns.get(f"val_{name}"), best_epoch)
+        _curve(name, unit, times, columns.get(name), columns.get(f"val_{name}"), best)
         for name in names
     ]
 
@@ -166,8 +173,63 @@ def confusion_matrix(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> 
     )
 
 
+def average_precision_bars(
+    per_class: Sequence[Mapping[str, Any]], clips: int, most: int = 40
+) -> str:
+    """A bar a class, the best first, with a mark where a ranking by chance would stand.
+
+    Args:
+        per_class: Dictionaries of `label`, `support` and `average_precision`, as of
+            `tagging_metrics`; those without an average precision are left out, but one has it.
+        clips: Number of clips: the share of them that are of a class is what chance comes to.
+        most: Of more classes, the best and the worst half of so many are shown.
+
+    Returns:
+        An SVG element.
+
+    Example:
+        >>> rows = [{"label": "dog", "support": 5, "average_precision": 0.75}]
+        >>> "Average precision of 1 class: dog 0.750" in average_precision_bars(rows, 20)
+        True
+    """
+    measured = [row for row in per_class if row["average_precision"] is not None]
+    measured.sort(key=lambda row: -row["average_precision"])
+    rows: list[Mapping[str, Any] | None] = list(measured)
+    if len(rows) > most:
+        rows[most // 2 : len(rows) - most // 2] = [None]
+    left_out = len(measured) - len(rows) + 1
+
+    def name(row: Mapping[str, Any] | None) -> str:
+        if row is None:
+            return f"… {left_out} more …"
+        return row["label"] if len(row["label"]) <= 32 else row["label"][:31] + "…"
+
+    def draw(figure: "Figure") -> None:
+        axes = figure.add_axes((0, 0, 1, 1), xlim=(0, 1), ylim=(len(rows), 0), frame_on=False)
+        axes.xaxis.tick_top()
+        axes.set_xticks((0, 0.25, 0.5, 0.75, 1), ("0", "0.25", "0.5", "0.75", "1"))
+        axes.set_yticks(np.arange(len(rows)) + 0.5, [name(row) for row in rows])
+        axes.tick_params(length=0, pad=7)
+        axes.tick_params(axis="y", labelcolor=COLORS["ink"])
+        axes.grid(axis="x", clip_on=False)
+        axes.set_axisbelow(True)
+        for index, row in enumerate(rows):
+            if row is None:
+                continue
+            value, chance = row["average_precision"], row["support"] / clips
+            axes.barh(index + 0.5, value, 0.6, color=COLORS["correct"], linewidth=0)
+            axes.vlines(chance, index + 0.1, index + 0.9, color=COLORS["ink"], linewidth=2)
+            axes.text(1.02, index + 0.5, f"{value:.3f}", va="center")
+
+    summary = f"Average precision of {len(measured)} class{'es' if len(measured) != 1 else ''}"
+    ends = [measured[0], measured[-1]][: len(measured)]
+    summary += ": " + " to ".join(f"{row['label']} {row['average_precision']:.3f}" for row in ends)
+    size = (360, 22 * len(rows))
+    return _svg(size, summary, draw, bbox_inches="tight", pad_inches=4 * _PIXEL)
+
+
 def _best_epoch(epochs: np.ndarray, columns: Mapping[str, np.ndarray]) -> int | None:
-    for name, sign in (("val_accuracy", 1), ("val_loss", -1)):
+    for name, sign in (("val_accuracy", 1), ("val_mean_average_precision", 1), ("val_loss", -1)):
         if name in columns and np.isfinite(columns[name]).any():
             return int(epochs[np.nanargmax(sign * columns[name])])
     return None
@@ -175,10 +237,11 @@ def _best_epoch(epochs: np.ndarray, columns: Mapping[str, np.ndarray]) -> int | 
 
 def _curve(
     name: str,
-    epochs: np.ndarray,
+    unit: str,
+    times: np.ndarray,
     training: np.ndarray | None,
     validation: np.ndarray | None,
-    best_epoch: int | None,
+    best: int | None,
 ) -> str:
     title = name.replace("_", " ")
     alone = validation is None
@@ -190,8 +253,10 @@ def _curve(
         )
         if values is not None
     ]
-    marked = best_epoch is not None and epochs[0] <= best_epoch <= epochs[-1]
-    dots = (epochs == best_epoch) | (len(epochs) == 1)
+    dots = (times == best) | (len(times) == 1)
+    # Rounding of a constant rate is no rise.
+    rate = name == "learning_rate"
+    falls = not rate or (np.diff(lines[0][2]) <= 1e-6 * np.nanmax(lines[0][2])).all()
 
     def draw(figure: "Figure") -> None:
         from matplotlib.ticker import LogLocator, MaxNLocator
@@ -199,36 +264,51 @@ def _curve(
         figure.set_layout_engine("constrained")
         axes = figure.add_subplot(xmargin=0, frame_on=False)
         axes.set_title(title[0].upper() + title[1:], loc="left", size=15, weight="bold", pad=24)
-        axes.set_xlabel("epoch", loc="right")
+        axes.set_xlabel(unit, loc="right")
         for legend, color, values in lines:
-            axes.plot(epochs, values, color=color, label=legend, clip_on=False)
-            axes.plot(epochs[dots], values[dots], "o", color=color, clip_on=False)
+            axes.plot(times, values, color=color, label=legend, clip_on=False)
+            axes.plot(times[dots], values[dots], "o", color=color, clip_on=False)
         if not alone:
             legend = axes.legend(loc="lower right", bbox_to_anchor=(1, 1.12), ncols=2)
             legend.set_in_layout(False)  # Panels without one are as high.
         low, high = axes.dataLim.intervaly
-        if name.endswith(("loss", "learning_rate")) and 0 < 20 * low < high:
+        if (rate or name.endswith("loss")) and falls and 0 < 20 * low < high:
             axes.set_yscale("log")
             steps = (1, 2, 5) if high < 200 * low else (1,)
             axes.yaxis.set_major_locator(LogLocator(subs=steps))
             axes.minorticks_off()
         axes.yaxis.set_major_formatter("{x:g}")
+        if rate and axes.get_yscale() == "linear":
+            axes.set_ylim(bottom=0)
+            axes.yaxis.set_major_formatter(_decimals)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
+        if unit == "iteration":
+            # The first row of the history is not where the training began.
+            axes.set_xlim(left=0)
+            axes.xaxis.set_major_formatter(_thousands if times[-1] >= 10_000 else "{x:g}")
         axes.tick_params(length=0)
         axes.grid(axis="y", clip_on=False)
-        if marked:
-            axes.axvline(
-                best_epoch, color=COLORS["muted"], linestyle="--", linewidth=1, clip_on=False
-            )
+        if best is not None:
+            axes.axvline(best, color=COLORS["muted"], linestyle="--", linewidth=1, clip_on=False)
             # Written on the side of the line that has more room.
-            side = "right" if 2 * best_epoch > epochs[0] + epochs[-1] else "left"
-            at = {"x": best_epoch, "y": 1.02, "transform": axes.get_xaxis_transform()}
-            axes.text(s=f"best epoch {best_epoch}", color=COLORS["muted"], ha=side, **at)
+            side = "right" if 2 * best > sum(axes.get_xlim()) else "left"
+            at = {"x": best, "y": 1.02, "transform": axes.get_xaxis_transform()}
+            axes.text(s=f"best {unit} {best}", color=COLORS["muted"], ha=side, **at)
 
-    summary = f"{title} over {len(epochs)} epochs"
-    summary += f", best epoch {best_epoch}" if marked else ""
+    summary = f"{title} over {len(times)} epochs"
+    if unit == "iteration":
+        summary = f"{title} over {times[-1]:.0f} iterations"
+    summary += f", best {unit} {best}" if best is not None else ""
     summary += "".join(f", {legend} ends at {values[-1]:.4g}" for legend, _, values in lines)
     return _svg((400, 270), summary, draw)
+
+
+def _decimals(value: float, _: int) -> str:
+    return np.format_float_positional(round(value, 12), trim="-")
+
+
+def _thousands(value: float, _: int) -> str:
+    return f"{value / 1000:g}k" if value else "0"
 
 
 def _svg(

@@ -9,6 +9,8 @@ import numpy as np
 
 from keras_audio.files import replacing
 
+# Between the names of several classes.
+_BETWEEN = "|"
 _COLUMNS = ("clip_id", "fold", "source", "target", "predicted", "probability")
 
 
@@ -22,41 +24,48 @@ def prediction_rows(
 
     Args:
         clips: One dictionary a clip with `clip_id`, `fold` and `source` (the source recording).
-        targets: True class indices (clips,).
+        targets: True class indices (clips,), or (clips, classes) with 1 for every class of a clip.
         probabilities: (clips, classes).
         labels: The class names, in the order of the columns.
 
     Returns:
-        One dictionary a clip: `clip_id`, `fold`, `source`, `target` and `predicted` (class
-        names), `probability` (of the predicted class), then `p_<label>` for every class.
+        One dictionary a clip: `clip_id`, `fold`, `source`, `target` (the name of the class, or of
+        all classes of the clip with `|` between them), `predicted` (that of the most probable
+        class), `probability` (its own), then `p_<label>` for every class.
 
     Raises:
-        ValueError: If the lengths do not agree.
+        ValueError: If the lengths do not agree, or clips may have several classes and a name
+            holds a `|`.
 
     Example:
         >>> clips = [{"clip_id": "1-30226-A", "fold": 1, "source": "30226"}]
         >>> prediction_rows(clips, [0], [[0.25, 0.75]], ["dog", "rain"])[0]["predicted"]
         'rain'
     """
-    probabilities = np.asarray(probabilities)
+    targets, probabilities = np.asarray(targets), np.asarray(probabilities)
     if len(targets) != len(clips) or probabilities.shape != (len(clips), len(labels)):
         raise ValueError(
             "Expected one target and one row of probabilities a clip, one column a class. "
             f"Received: {len(clips)} clips, {len(labels)} labels, {len(targets)} targets, "
             f"probabilities of shape {probabilities.shape}"
         )
+    tagging = targets.ndim == 2
+    if tagging and any(_BETWEEN in label for label in labels):
+        raise ValueError(f"Expected class names without {_BETWEEN}. Received: labels={labels}")
+    columns = [f"p_{label}" for label in labels]
     rows = []
     for clip, target, scores in zip(clips, targets, probabilities, strict=True):
         best = int(scores.argmax())
+        names = [labels[index] for index in (np.flatnonzero(target) if tagging else [target])]
         row = {
             "clip_id": str(clip["clip_id"]),
             "fold": int(clip["fold"]),
             "source": str(clip["source"]),
-            "target": labels[int(target)],
+            "target": _BETWEEN.join(names),
             "predicted": labels[best],
             "probability": scores[best],
         }
-        row.update((f"p_{label}", score) for label, score in zip(labels, scores, strict=True))
+        row.update(zip(columns, scores, strict=True))
         rows.append(row)
     return rows
 

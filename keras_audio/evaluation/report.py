@@ -1,5 +1,6 @@
 """report.html of a run folder: one file that shows what a training is worth, without a network."""
 
+import collections
 import dataclasses
 import os
 import pathlib
@@ -23,11 +24,12 @@ class Mistake:
 
     Args:
         clip_id: As in the predictions.
-        target: Name of the true class.
-        predicted: Name of the predicted class.
-        probability: Probability of the predicted class.
+        target: As in the predictions: the name of the true class, or of all of them.
+        predicted: Name of the wrong class that has the highest probability.
+        probability: Its probability.
         audio: (samples, channels) float32 in [-1, 1].
         sample_rate: Samples per second.
+        missed: Where a clip may have several classes, the least probable of them.
     """
 
     clip_id: str
@@ -36,6 +38,7 @@ class Mistake:
     probability: float
     audio: np.ndarray
     sample_rate: int
+    missed: str | None = None
 
 
 def worst_mistakes(
@@ -50,6 +53,44 @@ def worst_mistakes(
     """
     wrong = [row for row in predictions if row["target"] != row["predicted"]]
     return sorted(wrong, key=lambda row: -row["probability"])[:count]
+
+
+def worst_rankings(
+    predictions: Sequence[Mapping[str, Any]], count: int = 12
+) -> list[dict[str, Any]]:
+    """What `worst_mistakes` is where clips have several classes, without any threshold.
+
+    A clip is a mistake if a class that it is not of is more probable than one that it is of. It is
+    the worse, the wider these two are apart: the surest of the wrong classes and the least sure of
+    the right ones. Clips of no class, or of all, have no such pair.
+
+    Returns:
+        Dictionaries with `clip_id`, `source` and `target` of the prediction, `predicted` and
+        `probability` of the wrong class, `missed` and `missed_probability` of the right one.
+
+    Example:
+        >>> row = {"clip_id": "a", "source": "s", "target": "dog|rain"}
+        >>> row |= {"p_dog": 0.25, "p_rain": 0.75, "p_siren": 0.5}
+        >>> worst = worst_rankings([row])[0]
+        >>> worst["predicted"], worst["missed"]
+        ('siren', 'dog')
+    """
+    found = []
+    for row in predictions:
+        right = set(row["target"].split("|"))
+        scores = {name[2:]: row[name] for name in row if name.startswith("p_")}
+        wrong = [name for name in scores if name not in right]
+        right = [name for name in scores if name in right]
+        if not (right and wrong):
+            continue
+        predicted, missed = max(wrong, key=scores.get), min(right, key=scores.get)
+        if scores[predicted] > scores[missed]:
+            found.append(
+                {key: row[key] for key in ("clip_id", "source", "target")}
+                | {"predicted": predicted, "probability": scores[predicted]}
+                | {"missed": missed, "missed_probability": scores[missed]}
+            )
+    return sorted(found, key=lambda row: row["missed_probability"] - row["probability"])[:count]
 
 
 def write_report(
@@ -71,12 +112,12 @@ def write_report(
     Args:
         path: The HTML file to write.
         title: Heading of the page.
-        metrics: What `classification_metrics` returned.
+        metrics: What `classification_metrics` or `tagging_metrics` returned.
         predictions: The rows of predictions.csv.
         history: Columns of history.csv, or None for a model that was not trained here.
         recipe: The configuration; nested dictionaries are welcome.
         environment: Versions, devices and the like; nested dictionaries are welcome.
-        mistakes: Mistakes to hear and see.
+        mistakes: Mistakes to hear and see, the worst first.
         split: For each split a dictionary of what to tell of it, such as `clips` and `recordings`.
         training: How the training ended; its `best_epoch` is marked in the curves.
         audio_bytes: Bytes of the page that sounds may take. A mistake whose sound would exceed
@@ -93,10 +134,14 @@ def write_report(
             f"Expected predictions of the {metrics['clips']} clips that were measured. "
             f"Received: {len(predictions)} predictions"
         )
-    counts = np.asarray(metrics["confusion_matrix"])
-    labels = [row["label"] for row in metrics["per_class"]]
     training = dict(training or {})
-    wrong = worst_mistakes(predictions, len(predictions))
+    history = history or {}
+    if tagging := "confusion_matrix" not in metrics:
+        wrong = worst_rankings(predictions, len(predictions))
+        of_task = _tagging_parts(metrics, wrong)
+    else:
+        wrong = worst_mistakes(predictions, len(predictions))
+        of_task = _classification_parts(metrics)
     templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
         autoescape=True,
@@ -104,15 +149,14 @@ def write_report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters |= {"percent": _percent, "number": _number}
+    templates.filters |= {"percent": _percent, "number": _number, "names": _names}
     page = templates.get_template("report.html.j2").render(
         title=title,
+        tagging=tagging,
         metrics=metrics,
-        interval=wilson_interval(int(np.trace(counts)), int(counts.sum())),
         recordings=len({row["source"] for row in predictions}),
-        curves=plots.learning_curves(history or {}, training.get("best_epoch")),
-        matrix=plots.confusion_matrix(counts, labels),
-        confusions=_confusions(counts, labels),
+        time="iteration" if "iteration" in history else "epoch",
+        curves=plots.learning_curves(history, training.get("best_epoch")),
         mistakes=_mistake_cards(mistakes, predictions, audio_bytes),
         wrong=wrong[:_MOST_ROWS],
         wrong_count=len(wrong),
@@ -121,8 +165,40 @@ def write_report(
             [("Split", _splits(split or {})), ("Training", list(_flat(training)))],
             [("Environment", list(_flat(environment)))],
         ],
+        **of_task,
     )
     write_text(path, page)
+
+
+def _classification_parts(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """What the template shows where every clip has one class."""
+    counts = np.asarray(metrics["confusion_matrix"])
+    labels = [row["label"] for row in metrics["per_class"]]
+    return {
+        "interval": wilson_interval(int(np.trace(counts)), int(counts.sum())),
+        "matrix": plots.confusion_matrix(counts, labels),
+        "confusions": _confusions(counts, labels),
+    }
+
+
+def _tagging_parts(
+    metrics: Mapping[str, Any], wrong: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """What the template shows where a clip may have several classes."""
+    supports = {row["label"]: row["support"] for row in metrics["per_class"]}
+    pairs = collections.Counter((row["missed"], row["predicted"]) for row in wrong)
+    present = [support for support in supports.values() if support]
+    return {
+        "measured": len(present),
+        # The average precision of a ranking by chance is the share of the class.
+        "chance": float(np.mean(present)) / metrics["clips"],
+        "bars": plots.average_precision_bars(metrics["per_class"], metrics["clips"]),
+        "confusions": [
+            {"target": missed, "predicted": predicted, "count": count}
+            | {"share": count / supports[missed]}
+            for (missed, predicted), count in pairs.most_common(_MOST_CONFUSIONS)
+        ],
+    }
 
 
 def _mistake_cards(
@@ -131,7 +207,8 @@ def _mistake_cards(
     """What the template shows of each mistake; sounds come in as long as there is room."""
     rows = {row["clip_id"]: row for row in predictions}
     cards, left = [], audio_bytes
-    for mistake in sorted(mistakes, key=lambda mistake: -mistake.probability):
+    for mistake in mistakes:
+        missed = mistake.missed or mistake.target
         sound = media.audio_uri(mistake.audio, mistake.sample_rate)
         if fits := len(sound) <= left:
             left -= len(sound)
@@ -141,7 +218,8 @@ def _mistake_cards(
                 "target": mistake.target,
                 "predicted": mistake.predicted,
                 "probability": mistake.probability,
-                "target_probability": rows.get(mistake.clip_id, {}).get(f"p_{mistake.target}"),
+                "missed": missed,
+                "missed_probability": rows.get(mistake.clip_id, {}).get(f"p_{missed}"),
                 "seconds": len(mistake.audio) / mistake.sample_rate,
                 "picture": media.spectrogram_uri(mistake.audio, mistake.sample_rate),
                 "sound": sound if fits else None,
@@ -197,3 +275,8 @@ def _percent(value: float | None, digits: int = 1) -> str:
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
+
+
+def _names(target: str) -> str:
+    # Room to break the line between names.
+    return target.replace("|", " | ")

@@ -5,7 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from keras_audio.evaluation.metrics import classification_metrics, wilson_interval
+from keras_audio.evaluation.metrics import (
+    classification_metrics,
+    tagging_metrics,
+    wilson_interval,
+)
 
 LABELS = ["dog", "rain", "siren"]
 
@@ -143,6 +147,79 @@ def test_tie_is_the_first_class():
 def test_bad_input_is_one_sentence(targets, probabilities, labels, message):
     with pytest.raises(ValueError, match=message):
         classification_metrics(targets, probabilities, labels)
+
+
+def random_tags(seed, clips=150, classes=6):
+    generator = np.random.default_rng(seed)
+    targets = generator.integers(0, 2, (clips, classes)) * generator.integers(0, 2, (clips, 1))
+    logits = generator.normal(size=(clips, classes)) + 1.5 * targets
+    return targets, 1 / (1 + np.exp(-logits))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_tagging_agrees_with_plain_numpy(seed):
+    targets, probabilities = random_tags(seed)
+    labels = [f"class {index}" for index in range(6)]
+    metrics = tagging_metrics(targets, probabilities, labels)
+    truth = targets.astype(bool)
+    ranking = [numpy_average_precision(truth[:, c], probabilities[:, c]) for c in range(6)]
+    # The area under a ROC curve: how often a clip of the class stands above one that is not.
+    areas = [
+        np.mean(probabilities[truth[:, c], c][:, None] > probabilities[~truth[:, c], c])
+        for c in range(6)
+    ]
+    rows = metrics["per_class"]
+    assert [row["label"] for row in rows] == labels
+    assert [row["support"] for row in rows] == targets.sum(axis=0).tolist()
+    np.testing.assert_allclose([row["average_precision"] for row in rows], ranking)
+    np.testing.assert_allclose([row["roc_auc"] for row in rows], areas)
+    np.testing.assert_allclose(metrics["mean_average_precision"], np.mean(ranking))
+    np.testing.assert_allclose(metrics["mean_roc_auc"], np.mean(areas))
+    right = np.where(truth, probabilities, 1 - probabilities)
+    np.testing.assert_allclose(metrics["log_loss"], -np.log(right).mean())
+    assert metrics["clips"] == 150 and json.loads(json.dumps(metrics)) == metrics
+
+
+def test_classes_of_no_clip_and_of_every_clip():
+    """Rain never occurs, and a siren is in every clip: what cannot be measured is null."""
+    targets = np.array([[1, 0, 1], [0, 0, 1], [0, 0, 1]])
+    probabilities = np.float32([[0.5, 0.9, 1], [0.7, 0.8, 0], [0.2, 0.1, 0.5]])
+    metrics = tagging_metrics(targets, probabilities, LABELS)
+    dog, rain, siren = metrics["per_class"]
+    assert rain == {"label": "rain", "support": 0, "average_precision": None, "roc_auc": None}
+    assert (siren["support"], siren["average_precision"], siren["roc_auc"]) == (3, 1.0, None)
+    assert (dog["average_precision"], dog["roc_auc"]) == (0.5, 0.5)
+    assert (metrics["mean_average_precision"], metrics["mean_roc_auc"]) == (0.75, 0.5)
+    assert np.isfinite(metrics["log_loss"])
+    only = tagging_metrics(np.ones((2, 1), int), np.ones((2, 1)), ["dog"])
+    assert only["mean_roc_auc"] is None and only["mean_average_precision"] == 1.0
+    assert "NaN" not in json.dumps([metrics, only])
+
+
+def test_one_hot_targets_rank_as_classes_do():
+    targets, probabilities = random_case(0)
+    labels = [f"class {index}" for index in range(7)]
+    tags = tagging_metrics(np.eye(7, dtype=int)[targets], probabilities, labels)
+    classes = classification_metrics(targets, probabilities, labels)
+    assert tags["mean_average_precision"] == classes["mean_average_precision"]
+
+
+@pytest.mark.parametrize(
+    ("targets", "probabilities", "message"),
+    [
+        ([0, 1], [[1, 0, 0]] * 2, r"\(clips, 3\), 0 and 1 only.*shape \(2,\)"),
+        ([[0, 1]], [[1, 0, 0]], r"shape \(1, 2\)"),
+        ([[0, 1, 2]], [[1, 0, 0]], "0 and 1 only"),
+        ([[0, 1, 0.5]], [[1, 0, 0]], "0 and 1 only"),
+        ([[0, 0, 0]] * 4, [[1, 0, 0]] * 4, "4 clips, all 0"),
+        (np.zeros((0, 3)), np.zeros((0, 3)), "0 clips"),
+        ([[0, 1, 0]], [[1, 0]], r"\(1, 3\).*\(1, 2\)"),
+        ([[0, 1, 0]], [[1, np.nan, 0]], r"probabilities\[0, 1\]=nan"),
+    ],
+)
+def test_bad_tags_are_one_sentence(targets, probabilities, message):
+    with pytest.raises(ValueError, match=message):
+        tagging_metrics(targets, probabilities, LABELS)
 
 
 def test_wilson_interval():

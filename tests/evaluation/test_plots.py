@@ -6,7 +6,11 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-from keras_audio.evaluation.plots import confusion_matrix, learning_curves
+from keras_audio.evaluation.plots import (
+    average_precision_bars,
+    confusion_matrix,
+    learning_curves,
+)
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -117,6 +121,122 @@ def test_best_epoch():
     np.testing.assert_allclose(dashes[:, 0], expected[0][0], atol=1e-4)
 
 
+def of_iterations(rates, interval=500):
+    rounds = len(rates)
+    return {
+        "epoch": np.arange(1.0, rounds + 1),
+        "iteration": interval * np.arange(1.0, rounds + 1),
+        "seconds": np.ones(rounds),
+        "learning_rate": rates,
+        "loss": np.linspace(0.7, 0.1, rounds),
+        "val_loss": np.linspace(0.7, 0.2, rounds),
+        "val_mean_average_precision": np.sin(np.linspace(0, 2, rounds)),
+    }
+
+
+def bottom(svg):
+    """Texts below the panel with the place of their middle: the marks of time."""
+    found = ElementTree.fromstring(svg).iter(f"{SVG}text")
+    return [(t.text, float(t.get("x"))) for t in found if "text-anchor: middle" in t.get("style")]
+
+
+@pytest.mark.parametrize(("interval", "unit"), [(500, "k"), (10, "")])
+def test_time_in_iterations(interval, unit):
+    columns = of_iterations(np.full(40, 2e-4), interval)
+    panels = learning_curves(columns)
+    assert [titles(panel)[0] for panel in panels] == [
+        "Loss",
+        "Mean average precision",
+        "Learning rate",
+    ]
+    best = int(columns["iteration"][np.argmax(columns["val_mean_average_precision"])])
+    for panel in panels:
+        assert {"iteration", f"best iteration {best}"} <= set(texts(panel))
+        assert "epoch" not in panel
+        marks = bottom(panel)
+        values = [float(text.removesuffix("k")) * (1000 if "k" in text else 1) for text, _ in marks]
+        assert values[0] == 0 and values[-1] == 40 * interval and len(values) > 3
+        assert all(text.endswith(unit) for text, _ in marks[1:])
+        # Lines and marks stand where the iterations are.
+        slope, offset = np.polyfit(values, [x for _, x in marks], 1)
+        line = series(panel)[0][:, 0]
+        ends = columns["iteration"][[0, -1]]
+        np.testing.assert_allclose(line[[0, -1]], slope * ends + offset, atol=0.3)
+    # The epoch to mark is given by its number, whatever the unit of time.
+    assert f"best iteration {7 * interval}" in texts(learning_curves(columns, 7)[0])
+
+
+def one_cycle(rounds):
+    step = np.arange(1, rounds + 1) / rounds
+    rise = 4e-5 + (1e-3 - 4e-5) * (1 - np.cos(np.pi * step / 0.3)) / 2
+    fall = 4e-9 + (1e-3 - 4e-9) * (1 + np.cos(np.pi * (step - 0.3) / 0.7)) / 2
+    return np.where(step < 0.3, rise, fall)
+
+
+@pytest.mark.parametrize(
+    "rates",
+    [one_cycle(100), np.full(20, np.float32(2e-4), np.float64), [2e-4 - 1e-12, 2e-4], [1e-3]],
+    ids=["one_cycle", "constant", "rounding", "single"],
+)
+def test_a_rate_that_rises_or_stands_is_drawn_from_zero(rates):
+    """A cycle of cosines spans five decades: logarithms would show a plateau and a cliff."""
+    svg = learning_curves(of_iterations(np.array(rates)))[-1]
+    left = min(line[0, 0] for line in paths(svg, "line"))
+    marks = {
+        float(text.text): float(text.get("y"))
+        for text in ElementTree.fromstring(svg).iter(f"{SVG}text")
+        if "text-anchor: end" in text.get("style") and float(text.get("x")) < left
+    }
+    assert min(marks) == 0 and max(marks) <= 1.2 * max(rates) and len(marks) >= 4
+    assert not any("e-" in text for text in texts(svg))
+    heights = series(svg)[0][:, 1] if len(rates) > 1 else np.array([dots(svg)[0][1]])
+    zero, slope = marks[0], (marks[max(marks)] - marks[0]) / max(marks)
+    offset = np.mean(heights - slope * np.array(rates)) - zero
+    assert abs(offset) < 6  # half the height of the letters
+    np.testing.assert_allclose(heights, zero + slope * np.array(rates) + offset, atol=0.2)
+
+
+def test_average_precision_bars():
+    rows = [
+        {"label": "dog & <b>", "support": 5, "average_precision": 0.25},
+        {"label": "rain", "support": 0, "average_precision": None},
+        {"label": "siren", "support": 10, "average_precision": 1.0},
+        {"label": "s" * 40, "support": 19, "average_precision": 0.5},
+    ]
+    svg = average_precision_bars(rows, 20)
+    names = ["siren", "s" * 31 + "…", "dog & <b>"]
+    assert [text for text in texts(svg) if text[0].isalpha()] == names
+    values = [text for text in texts(svg) if re.fullmatch(r"\d\.\d{3}", text)]
+    assert values == ["1.000", "0.500", "0.250"]
+    root = ElementTree.fromstring(svg)
+    assert "Average precision of 3 classes: siren 1.000 to dog" in root.get("aria-label")
+    bars = [
+        np.array(re.findall(r"[ML] ([\d.]+) ([\d.]+)", path.get("d")), float)
+        for path in root.iter(f"{SVG}path")
+        if "fill: var(--correct," in path.get("style")
+    ]
+    widths = np.array([np.ptp(bar[:, 0]) for bar in bars])
+    np.testing.assert_allclose(widths, widths[0] * np.array([1, 0.5, 0.25]), atol=0.1)
+    assert np.all(np.diff([bar[0, 1] for bar in bars]) > 0)
+    marks = [mark[0, 0] for mark in paths(svg, "ink")]
+    starts = bars[0][:, 0].min()
+    expected = starts + widths[0] * np.array([10, 19, 5]) / 20
+    np.testing.assert_allclose(marks, expected, atol=0.1)
+
+
+@pytest.mark.parametrize(("classes", "shown", "more"), [(40, 40, 0), (41, 40, 1), (527, 40, 487)])
+def test_of_many_classes_the_ends_are_shown(classes, shown, more):
+    rows = [
+        {"label": f"c{index}", "support": 3, "average_precision": index / classes}
+        for index in range(classes)
+    ]
+    svg = average_precision_bars(rows, 2000)
+    found = [int(text[1:]) for text in texts(svg) if re.fullmatch(r"c\d+", text)]
+    assert found == sorted(found, reverse=True) and len(found) == shown
+    assert {classes - 1, classes - 20, 19, 0} <= set(found)
+    assert [text for text in texts(svg) if "more" in text] == ([f"… {more} more …"] if more else [])
+
+
 def test_gaps_single_epoch_and_none():
     (svg,) = learning_curves({"loss": [3.0, np.nan, 2.0, np.inf, 1.0]})
     # A line of three pieces, each of them one point: no bridge over a gap.
@@ -138,7 +258,13 @@ def test_gaps_single_epoch_and_none():
 
 def test_nothing_is_cut_off():
     """The feet of all texts, and the height of their letters, are inside of the picture."""
-    for panel in [*learning_curves(history()), confusion_matrix([[1, 2], [3, 4]], ["a", "b" * 30])]:
+    bars = [{"label": "b" * 40, "support": 1, "average_precision": 1.0}]
+    for panel in [
+        *learning_curves(history()),
+        *learning_curves(of_iterations(one_cycle(30))),
+        confusion_matrix([[1, 2], [3, 4]], ["a", "b" * 30]),
+        average_precision_bars(bars, 10),
+    ]:
         root = ElementTree.fromstring(panel)
         width, height = map(float, root.get("viewBox").split()[2:])
         for text in root.iter(f"{SVG}text"):

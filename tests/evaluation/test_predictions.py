@@ -30,6 +30,23 @@ def test_round_trip_is_exact(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["predictions.csv"]
 
 
+def test_several_classes_a_clip(tmp_path):
+    clips = [{"clip_id": str(index), "fold": 1, "source": "s"} for index in range(3)]
+    probabilities = np.float32([[0.9, 0.8, 0.1], [0.1, 0.2, 0.3], [0.5, 0.5, 0.5]])
+    written = prediction_rows(clips, [[1, 1, 0], [0, 0, 1], [0, 0, 0]], probabilities, LABELS)
+    write_predictions(tmp_path / "p.csv", written, LABELS)
+    read, labels = read_predictions(tmp_path / "p.csv")
+    assert labels == LABELS
+    assert [row["target"] for row in read] == [f"{LABELS[0]}|{LABELS[1]}", LABELS[2], ""]
+    assert [row["predicted"] for row in read] == [LABELS[0], LABELS[2], LABELS[0]]
+    columns = np.array([[row[f"p_{label}"] for label in LABELS] for row in read], np.float32)
+    np.testing.assert_array_equal(columns, probabilities)
+    # A name with the mark of the list is no matter where a clip has but one class.
+    assert prediction_rows(clips[:1], [1], [[0, 1]], ["a", "b|c"])[0]["target"] == "b|c"
+    with pytest.raises(ValueError, match="without |.*b|c"):
+        prediction_rows(clips[:1], [[0, 1]], [[0, 1]], ["a", "b|c"])
+
+
 def test_columns_are_in_order(tmp_path):
     written, _, _ = rows()
     write_predictions(tmp_path / "p.csv", written, LABELS)

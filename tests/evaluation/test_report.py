@@ -11,9 +11,18 @@ import pytest
 import soundfile
 
 import keras_audio.evaluation.plots as plots
-from keras_audio.evaluation.metrics import classification_metrics, wilson_interval
+from keras_audio.evaluation.metrics import (
+    classification_metrics,
+    tagging_metrics,
+    wilson_interval,
+)
 from keras_audio.evaluation.predictions import prediction_rows
-from keras_audio.evaluation.report import Mistake, worst_mistakes, write_report
+from keras_audio.evaluation.report import (
+    Mistake,
+    worst_mistakes,
+    worst_rankings,
+    write_report,
+)
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 RATE = 8000
@@ -95,6 +104,39 @@ def inputs(labels=("dog", "rain", "siren"), clips=40, seed=0, sharpness=1.5, **c
     } | changes
 
 
+def tagged(labels=("dog", "rain", "siren", "tram"), clips=40, seed=0, sharpness=1.5, **changes):
+    """As `inputs`, of clips that have several classes; the first is of none, the last of all."""
+    generator = np.random.default_rng(seed)
+    targets = generator.integers(0, 2, (clips, len(labels)))
+    targets[0], targets[-1] = 0, 1
+    logits = generator.normal(size=targets.shape) + sharpness * targets
+    probabilities = 1 / (1 + np.exp(-logits))
+    records = [{"clip_id": f"clip-{i}", "fold": 1, "source": f"rec-{i // 2}"} for i in range(clips)]
+    rows = prediction_rows(records, targets, probabilities, labels)
+    mistakes = [
+        Mistake(
+            row["clip_id"],
+            row["target"],
+            row["predicted"],
+            float(row["probability"]),
+            sound(index),
+            RATE,
+            row["missed"],
+        )
+        for index, row in enumerate(worst_rankings(rows))
+    ]
+    return (
+        inputs()
+        | {
+            "metrics": tagging_metrics(targets, probabilities, labels),
+            "predictions": rows,
+            "history": {"iteration": [5, 10], "val_mean_average_precision": [0.1, 0.3]},
+            "mistakes": mistakes,
+        }
+        | changes
+    )
+
+
 def report(tmp_path, **changes):
     path = tmp_path / "report.html"
     write_report(path, **changes)
@@ -156,6 +198,110 @@ def test_numbers_are_the_metrics(tmp_path, seed):
         assert share == f"{100 * matrix[row, column] / matrix[row].sum():.0f}\u202f%"
     counts = [int(pair[2]) for pair in pairs]
     assert counts == sorted(counts, reverse=True)
+
+
+@pytest.mark.parametrize("classes", [4, 11, 70])
+def test_numbers_of_tagging_are_the_metrics(tmp_path, classes):
+    labels = [f"class {index}" for index in range(classes)]
+    values = tagged(labels, clips=60, seed=classes)
+    metrics = values["metrics"]
+    page, text = report(tmp_path, **values)
+    flat = re.sub(r"\s+", " ", " ".join(page.words))
+    chance = np.mean([row["support"] / 60 for row in metrics["per_class"]])
+    for shown in (
+        f"mAP {metrics['mean_average_precision']:.3f} mean average precision; chance {chance:.3f}",
+        f"ROC AUC {metrics['mean_roc_auc']:.3f} mean of the classes",
+        f"Log loss {metrics['log_loss']:.3f}",
+        "Clips 60 30 recordings",
+        f"Classes {classes} {classes} of them occur",
+        "best iteration 10",
+        "marks the iteration whose weights",
+    ):
+        assert shown in flat
+    assert "Confusion matrix" not in text and "Accuracy" not in text and "Wilson" not in text
+    (table,) = [rows for caption, rows in page.tables.items() if "class without" in caption]
+    for row, cells in zip(metrics["per_class"], table[1:], strict=True):
+        numbers = [f"{row[key]:.3f}" for key in ("average_precision", "roc_auc")]
+        assert cells == [row["label"], str(row["support"]), *numbers]
+    assert plots.average_precision_bars(metrics["per_class"], 60) in text
+    assert ('class="scroll long"' in text) == (classes == 70)
+    ids = {attributes["id"] for _, attributes in page.elements if "id" in attributes}
+    links = [href[1:] for href in page.attributes("a", "href")]
+    assert len(links) == 5 and set(links) <= ids
+    assert "" not in page.tables and len(page.tables) == 5
+
+
+def test_worst_rankings_are_the_widest_gaps():
+    """Against the definition, pair by pair: a wrong class above a right one."""
+    values = tagged(clips=200)
+    labels = ["dog", "rain", "siren", "tram"]
+    expected = []
+    for row in values["predictions"]:
+        right = row["target"].split("|")
+        gaps = [
+            (row[f"p_{wrong}"] - row[f"p_{name}"], row["clip_id"], wrong, name)
+            for wrong in labels
+            for name in labels
+            if wrong not in right and name in right
+        ]
+        if gaps and max(gaps)[0] > 0:
+            expected.append(max(gaps))
+    expected.sort(reverse=True)
+    found = worst_rankings(values["predictions"], 999)
+    assert 10 < len(found) < 190
+    assert [(row["clip_id"], row["predicted"], row["missed"]) for row in found] == [
+        gap[1:] for gap in expected
+    ]
+    rows = {row["clip_id"]: row for row in values["predictions"]}
+    for row in found:
+        scores = rows[row["clip_id"]]
+        assert row["probability"] == scores[f"p_{row['predicted']}"]
+        assert row["missed_probability"] == scores[f"p_{row['missed']}"]
+        assert row["target"] == scores["target"] != ""
+    assert worst_rankings(values["predictions"]) == found[:12]
+
+
+def test_mistakes_of_tagging(tmp_path):
+    values = tagged(clips=200)
+    page, text = report(tmp_path, **values)
+    wrong = worst_rankings(values["predictions"], 999)
+    assert f"In {len(wrong)} of 200 clips a class that they are not of" in text
+    flat = re.sub(r"\s+", " ", " ".join(page.words))
+    for row in wrong[:12]:
+        assert f"{row['predicted']} heard in {row['target'].replace('|', ' | ')}" in flat
+        right = f"{row['missed']} {100 * row['missed_probability']:.1f}\u202f%"
+        assert f"{100 * row['probability']:.1f}\u202f% sure; {right}".replace("\u202f", " ") in flat
+    head, *cells = page.tables["Widest gap first"]
+    assert len(head) == 7 and cells == [
+        [
+            row["clip_id"],
+            row["source"],
+            row["target"].replace("|", " | "),
+            row["missed"],
+            f"{row['missed_probability']:.3f}",
+            row["predicted"],
+            f"{row['probability']:.3f}",
+        ]
+        for row in wrong
+    ]
+    supports = {row["label"]: row["support"] for row in values["metrics"]["per_class"]}
+    for missed, predicted, count, share in page.tables["Most frequent confusions"][1:]:
+        pairs = [(row["missed"], row["predicted"]) for row in wrong]
+        assert int(count) == pairs.count((missed, predicted)) > 0
+        assert share == f"{100 * int(count) / supports[missed]:.0f}\u202f%"
+    assert len(page.attributes("audio", "src")) == 12
+
+    page, text = report(tmp_path, **tagged(sharpness=99.0))
+    assert "None: in every clip its own classes are the most probable." in text
+    assert "Most frequent confusions" not in page.tables
+
+
+def test_names_of_tags_stay_text(tmp_path):
+    labels = [EVIL, "a & b", "</svg></table></body>"]
+    page, _ = report(tmp_path, **tagged(labels))
+    assert [tag for tag, _ in page.elements].count("script") == 1
+    assert not [a for _, a in page.elements if any(name.startswith("on") for name in a)]
+    assert page.words.count(EVIL) >= 3
 
 
 def test_mistakes_can_be_heard(tmp_path):
