@@ -18,7 +18,7 @@ from keras_audio.audio import check_channels, check_sample_rate
 from keras_audio.files import locked, read_json
 
 # Each is the name of a module with a CARD and `list_clips(source)`.
-_DATASETS = ("toy_sounds", "audio_folder", "esc10", "esc50", "urbansound8k")
+_DATASETS = ("toy_sounds", "audio_folder", "esc10", "esc50", "urbansound8k", "ravdess")
 # A worker starts in half a second, the time of about this many clips.
 _CLIPS_WORTH_A_WORKER = 64
 # Beyond what a disk should be asked to hold.
@@ -51,7 +51,7 @@ def cards() -> tuple[DatasetCard, ...]:
 
     Example:
         >>> [card.name for card in cards()]
-        ['toy_sounds', 'audio_folder', 'esc10', 'esc50', 'urbansound8k']
+        ['toy_sounds', 'audio_folder', 'esc10', 'esc50', 'urbansound8k', 'ravdess']
     """
     return tuple(_module(name).CARD for name in _DATASETS)
 
