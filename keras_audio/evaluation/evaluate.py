@@ -1,6 +1,5 @@
 """Measure a run on the fold it held out: metrics, predictions and a report in its folder."""
 
-import math
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -8,10 +7,10 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from keras_audio.data import Clip, Records, clip_arrays, evaluation_batches
-from keras_audio.evaluation.metrics import classification_metrics
+from keras_audio.data import Clip, EvaluationBatches, Records, clip_arrays
+from keras_audio.evaluation.metrics import classification_metrics, tagging_metrics
 from keras_audio.evaluation.predictions import prediction_rows, write_predictions
-from keras_audio.evaluation.report import Mistake, worst_mistakes, write_report
+from keras_audio.evaluation.report import Mistake, worst_mistakes, worst_rankings, write_report
 from keras_audio.files import write_json
 from keras_audio.models import cut_model
 from keras_audio.training.run_folder import RunFolder
@@ -27,7 +26,7 @@ def evaluate_run(
 ) -> dict[str, Any]:
     """Predict the fold that a run held out and write metrics.json, predictions.csv, report.html.
 
-    The weights are those of the best epoch. A run that is still training can be measured too.
+    The weights are the best ones. A run that is still training can be measured too.
 
     Args:
         run: The run folder or its path.
@@ -36,7 +35,8 @@ def evaluate_run(
         progress: Whether to show a progress bar.
 
     Returns:
-        The metrics, as `classification_metrics` describes them.
+        The metrics, as `classification_metrics` describes them, or `tagging_metrics` where the
+        clips of the data set may have several classes.
 
     Raises:
         ValueError: If `run` is no run folder or has no model yet, or the records are missing or
@@ -53,8 +53,9 @@ def evaluate_run(
     probabilities = _predict(
         folder, records, split.validation_folds, batch_size=batch_size, progress=progress
     )
-    targets = np.array([clip.label for clip in split.validation])
-    metrics = classification_metrics(targets, probabilities, records.labels)
+    targets = _targets(split.validation, records)
+    measure = tagging_metrics if records.multi_label else classification_metrics
+    metrics = measure(targets, probabilities, records.labels)
     clips = [
         {"clip_id": clip.clip_id, "fold": clip.fold, "source": clip.source}
         for clip in split.validation
@@ -85,34 +86,51 @@ def _predict(
     folder: RunFolder, records: Records, folds: Sequence[int], *, batch_size: int, progress: bool
 ) -> np.ndarray:
     """Probabilities (clips, classes), float32, in the order of the records."""
-    clip_steps, network = cut_model(folder.model(), folder.recipe.clip_boundary)
-    batches = evaluation_batches(records, folds, clip_steps, batch_size=batch_size)
+    recipe = folder.recipe
+    clip_steps, network = cut_model(folder.model(), recipe.clip_boundary)
+    batches = EvaluationBatches(
+        records, folds, clip_steps, batch_size=batch_size, max_samples=recipe.max_samples
+    )
     bar = tqdm(
-        batches,
-        total=math.ceil(len(records.clips(folds)) / batch_size),
+        batches.dataset,
+        total=batches.steps,
         unit="batch",
         disable=None if progress else True,  # None: shown on a terminal only
         dynamic_ncols=True,
     )
-    probabilities = [network.predict_on_batch(inputs) for inputs, _ in bar]
-    return np.concatenate(probabilities).astype(np.float32)
+    answers = np.concatenate([network.predict_on_batch(inputs) for inputs, _ in bar])
+    probabilities = np.empty(answers.shape, np.float32)
+    probabilities[batches.order] = answers
+    return probabilities
+
+
+def _targets(clips: Sequence[Clip], records: Records) -> np.ndarray:
+    """Class indices (clips,), or (clips, classes) of 0 and 1 where a clip may have several."""
+    if not records.multi_label:
+        return np.array([clip.label for clip in clips])
+    targets = np.zeros((len(clips), len(records.labels)), int)
+    for row, clip in zip(targets, clips, strict=True):
+        row[list(clip.labels)] = 1
+    return targets
 
 
 def _mistakes(
     rows: Sequence[dict[str, Any]], records: Records, folds: Sequence[int]
 ) -> list[Mistake]:
-    worst = {row["clip_id"]: row for row in worst_mistakes(rows)}
+    worst = (worst_rankings if records.multi_label else worst_mistakes)(rows)
+    chosen = {row["clip_id"] for row in worst}
+    sounds = {name: audio for name, audio in clip_arrays(records, folds) if name in chosen}
     return [
         Mistake(
-            clip_id=clip_id,
-            target=worst[clip_id]["target"],
-            predicted=worst[clip_id]["predicted"],
-            probability=float(worst[clip_id]["probability"]),
-            audio=audio,
+            clip_id=row["clip_id"],
+            target=row["target"],
+            predicted=row["predicted"],
+            probability=float(row["probability"]),
+            audio=sounds[row["clip_id"]],
             sample_rate=records.sample_rate,
+            missed=row.get("missed"),
         )
-        for clip_id, audio in clip_arrays(records, folds)
-        if clip_id in worst
+        for row in worst
     ]
 
 
