@@ -32,11 +32,10 @@ os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 
 import joblib
 import numpy as np
-from timing import in_turn, rate, write_results
+from timing import TrainingStep, in_turn, rate, write_results
 
 import data_prep
 from data_prep.toy_sounds import write_toy_sounds
-from keras_audio.files import write_json
 from keras_audio.recipes import ResidualBlocks
 
 LEAST_RATIO = 5
@@ -105,56 +104,35 @@ def start(
     import tensorflow as tf
 
     from keras_audio.data import TrainingBatches, open_records
-    from keras_audio.models import cut_model
     from keras_audio.serving import export_saved_model, load_classifier
-    from keras_audio.training import RunFolder
-    from keras_audio.training.loop import TrainingLoop
 
     keras.utils.set_random_seed(recipe.seed)
     if deterministic:
         tf.config.experimental.enable_op_determinism()
     records = open_records(recipe.dataset, sample_rate=recipe.sample_rate, data_dir=data_dir)
-
-    def parts(recipe: ResidualBlocks) -> tuple[keras.Model, keras.Model, TrainingBatches]:
-        """The full model, what of it comes after the clip steps, and the batches for that."""
-        full = recipe.build_model(len(records.labels))
-        steps, network = cut_model(full, recipe.clip_boundary)
-        size, seed = recipe.batch_size, recipe.seed
-        batches = TrainingBatches(records, records.folds, steps, batch_size=size, seed=seed)
-        return full, network, batches
-
-    full, network, batches = parts(recipe)
-    folder = work / f"run{deterministic}"
-    write_json(folder / "recipe.json", recipe.to_dict())
-    settings = {"monitor": recipe.monitor, "strategy": tf.distribute.get_strategy()}
-    optimizer = recipe.build_optimizer()
-    loop = TrainingLoop(RunFolder(folder), full, network, optimizer, [], **settings)
-    ready = list(batches.epoch(0).take(3))
-
-    def train() -> int:
-        for batch in ready:
-            loop.train_step(batch)  # the step alone, without the epoch around it
-        loop.totals.numpy()  # waits for a device that works on its own
-        return sum(len(targets) for _, targets in ready)
+    step = TrainingStep(recipe, records, work / f"run{deterministic}")
 
     def feed(batches: TrainingBatches, epochs: itertools.count) -> int:
-        return sum(len(targets) for _, targets in batches.epoch(next(epochs)))
+        steps = batches.steps_per_pass
+        passed = batches.steps(next(epochs) * steps, steps)
+        return sum(len(targets) for _, targets in passed)
 
     def predict(model: Callable, sounds: np.ndarray, calls: int) -> int:
         for _ in range(calls):
             model(sounds)
         return calls * len(sounds)
 
-    _measures[STEP if deterministic else FREE_STEP] = train
+    _measures[STEP if deterministic else FREE_STEP] = step
     if deterministic:
         for kind, name in PIPELINES.items():
+            batches = step.batches
             if kind == "log_mel":
                 variant = dataclasses.replace(recipe, network="m34_res", normalization=kind)
-                *_, batches = parts(variant)
+                batches = TrainingStep(variant, records, work / kind).batches
             _measures[name] = functools.partial(feed, batches, itertools.count())
         about_labels = {"labels": records.labels, "sample_rate": recipe.sample_rate}
-        exported = load_classifier(export_saved_model(full, work / "export", **about_labels))
-        models = {"Keras model": full.predict_on_batch, "SavedModel": exported.predict_batch}
+        exported = load_classifier(export_saved_model(step.full, work / "export", **about_labels))
+        models = {"Keras model": step.full.predict_on_batch, "SavedModel": exported.predict_batch}
         samples = round(recipe.duration * recipe.sample_rate)
         sounds = np.random.default_rng(0).uniform(-1, 1, (32, samples, 1)).astype(np.float32)
         for (kind, model), (size, calls) in itertools.product(models.items(), [(1, 16), (32, 2)]):
