@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from tqdm import tqdm
 
 from keras_audio.data import Clip, EvaluationBatches, Records, clip_arrays
@@ -98,7 +99,10 @@ def _predict(
         disable=None if progress else True,  # None: shown on a terminal only
         dynamic_ncols=True,
     )
-    answers = np.concatenate([network.predict_on_batch(inputs) for inputs, _ in bar])
+    # One graph for every batch size and length; `predict_on_batch` would trace one for each.
+    shape = tf.TensorSpec(network.input_shape, network.inputs[0].dtype)
+    predict = tf.function(lambda inputs: network(inputs, training=False), input_signature=[shape])
+    answers = np.concatenate([predict(inputs).numpy() for inputs, _ in bar])
     probabilities = np.empty(answers.shape, np.float32)
     probabilities[batches.order] = answers
     return probabilities

@@ -6,11 +6,18 @@ import json
 import keras
 import numpy as np
 import pytest
+import soundfile
 
+import data_prep
 from keras_audio.data import clip_arrays, make_split, open_records
-from keras_audio.evaluation import classification_metrics, evaluate_run, read_predictions
+from keras_audio.evaluation import (
+    classification_metrics,
+    evaluate_run,
+    read_predictions,
+    tagging_metrics,
+)
 from keras_audio.files import write_json, write_text
-from keras_audio.recipes import ResidualBlocks
+from keras_audio.recipes import ERANN, ResidualBlocks
 from keras_audio.training.run_folder import RunFolder
 
 FOLD = 2
@@ -25,11 +32,14 @@ def records(toy_data):
 def run(records, tmp_path):
     """As training leaves it after its first epoch, but for the weights, which are random."""
     recipe = ResidualBlocks(dataset="toy_sounds", fold=FOLD, network="m3", duration=0.5)
-    folder = tmp_path / "run"
+    return untrained(recipe, records, tmp_path / "run")
+
+
+def untrained(recipe, records, folder):
     write_json(folder / "recipe.json", recipe.to_dict())
     write_text(folder / "labels.txt", "".join(f"{label}\n" for label in records.labels))
     write_json(folder / "environment.json", {"python": "3.11"})
-    write_json(folder / "split.json", make_split(records, FOLD).to_dict())
+    write_json(folder / "split.json", make_split(records, recipe.fold).to_dict())
     keras.utils.set_random_seed(0)
     recipe.build_model(len(records.labels)).save(folder / "model.keras")
     return folder
@@ -61,6 +71,63 @@ def test_three_files_that_agree(run, records, toy_data):
     assert f"residual_blocks on toy_sounds, fold {FOLD} held out, seed 0" in page
     assert f"{100 * metrics['accuracy']:.1f}\u202f%" in page
     assert "<audio" in page and "Learning curves" not in page
+
+
+@pytest.fixture(scope="module")
+def tagged(tmp_path_factory):
+    """Sounds of seven lengths around a second and of no, one or several classes."""
+    folder = tmp_path_factory.mktemp("tagged")
+    random = np.random.default_rng(0)
+    table = ["filename,labels,fold,source"]
+    classes = ["bells", "dog", "dog|rain", "", "rain", "bells|dog|rain", "dog"]
+    lengths = [0.3, 1.7, 1.0, 0.6, 3.2, 1.0, 1.9]
+    for fold in (1, 2):
+        for index, (labels, seconds) in enumerate(zip(classes, lengths, strict=True)):
+            name = f"{fold}-{index}.wav"
+            sound = random.normal(0, 0.1 + 0.1 * index, round(seconds * 44100))
+            soundfile.write(folder / name, np.clip(sound, -1, 1), 44100)
+            table.append(f"{name},{labels},{fold},{name}")
+    (folder / "table.csv").write_text("\n".join(table))
+    data_prep.prepare(
+        "audio_folder",
+        source=folder / "table.csv",
+        dataset_name="tagged",
+        sample_rate=44100,
+        data_dir=folder / "data",
+        progress=False,
+        jobs=1,
+    )
+    return folder / "data"
+
+
+def test_tags_of_clips_of_all_lengths(tagged, tmp_path):
+    """Clips of a length share batches, longer ones are cut, and rows are in stored order."""
+    recipe = ERANN(dataset="tagged", task="tagging", s_m=3, width=1, duration=2.0)
+    records = open_records("tagged", sample_rate=44100, data_dir=tagged)
+    run = untrained(recipe, records, tmp_path / "run")
+    metrics = evaluate_run(run, data_dir=tagged, batch_size=2, progress=False)
+    assert json.loads((run / "metrics.json").read_text()) == metrics
+
+    rows, labels = read_predictions(run / "predictions.csv")
+    assert labels == ["bells", "dog", "rain"]
+    clips = records.clips([1])
+    assert [row["clip_id"] for row in rows] == [clip.clip_id for clip in clips]
+    targets = ["|".join(labels[index] for index in clip.labels) for clip in clips]
+    assert [row["target"] for row in rows] == targets and "bells|dog|rain" in targets
+    model = RunFolder(run).model()
+    expected = [
+        model(waveform[np.newaxis, :88200])[0].numpy() for _, waveform in clip_arrays(records, [1])
+    ]
+    written = np.array([[row[f"p_{label}"] for label in labels] for row in rows])
+    np.testing.assert_allclose(written, expected, atol=1e-5)
+    assert np.ptp(written, axis=0).max() > 0.1 and len(np.unique(written, axis=0)) == 7
+    hot = np.array([[label in target.split("|") for label in labels] for target in targets])
+    again = tagging_metrics(hot, np.float32(written), labels)
+    assert again == metrics
+
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert f"{metrics['mean_average_precision']:.3f}" in page
+    assert "heard in" in page and "<audio" in page and "Confusion matrix" not in page
 
 
 def test_history_is_drawn_and_a_second_time_replaces(run, toy_data):
