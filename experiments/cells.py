@@ -73,7 +73,7 @@ def run_cells(cells: Sequence[Cell], options: argparse.Namespace) -> list[pathli
 def run_cell(cell: Cell, options: argparse.Namespace) -> bool:
     """Train and evaluate one cell, as far as it is not done; whether that succeeded."""
     path = cell.path
-    command = [*train_command(cell.recipe), *cell.start, "--data-dir", options.data_dir]
+    command = [*train_command(cell.recipe, cell.start), "--data-dir", options.data_dir]
     if options.smoke:
         return _keras_audio(*command, "--run", path.with_name("smoke"), "--smoke", "--force")
     if not _keras_audio(*command, "--run", path, "--resume"):
@@ -91,16 +91,28 @@ def list_failed(failed: Iterable[pathlib.Path]) -> int:
     return 1 if failed else 0
 
 
-def train_command(recipe: Recipe) -> list[str]:
-    """The arguments of `keras-audio` that train `recipe`, defaults left out."""
-    return ["train", recipe.name, *changed_settings(recipe, type(recipe)())]
+def train_command(recipe: Recipe, start: Sequence[str] = ()) -> list[str]:
+    """The arguments of `keras-audio` that train `recipe`, defaults left out.
+
+    What is a default depends on the data set, and on whether a trained network is tuned: a field is
+    left out only where all of these agree.
+    """
+    cls, tuned = type(recipe), bool(start)
+    usual = [cls(), *(cls.for_dataset(name, fine_tune=tuned) for name in (None, recipe.dataset))]
+    settings = {text for other in usual for text in changed_settings(recipe, other)}
+    if tuned:  # else the source's name would settle these
+        fields = cls.fields_of_model(recipe.model_name)
+        settings |= {f"{field}={value}" for field, value in fields.items()}
+    ordered = [f"{field}={value}" for field, value in recipe.to_dict().items()]
+    chosen = (f"--set={text}" for text in ordered if text in settings)
+    return ["train", recipe.name, *chosen, *start]
 
 
 def changed_settings(recipe: Recipe, usual: Recipe, fixed: Sequence[str] = ()) -> list[str]:
-    """The `--set` options that make `recipe` of `usual`, but for the fields in `fixed`."""
+    """The settings that make `recipe` of `usual`, but for the fields in `fixed`."""
     before = usual.to_dict()
     return [
-        f"--set={field}={value}"
+        f"{field}={value}"
         for field, value in recipe.to_dict().items()
         if field not in fixed and value != before[field]
     ]
@@ -134,6 +146,12 @@ def evaluated_runs(folder: pathlib.Path, dataset: str) -> list[RunFolder]:
     return [run for run in found if run.finished]
 
 
+def start_of(run: RunFolder) -> tuple[str, ...]:
+    """The options of `keras-audio train` that say where a run took its first weights from."""
+    initial = run.path / "initial.json"
+    return ("--init-from", read_json(initial)["source"]) if initial.is_file() else ()
+
+
 def common_columns(run: RunFolder) -> dict[str, Any]:
     """What the rows of all experiments say of a finished and evaluated run."""
     metrics = read_json(run.path / "metrics.json")
@@ -154,7 +172,7 @@ def common_columns(run: RunFolder) -> dict[str, Any]:
         "versions": f"TensorFlow {environment['packages']['tensorflow']}, "
         f"Keras {environment['packages']['keras']}",
         "commit": environment["commit"],
-        "command": shlex.join(["keras-audio", *train_command(recipe)]),
+        "command": shlex.join(["keras-audio", *train_command(recipe, start_of(run))]),
     }
 
 

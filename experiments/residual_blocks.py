@@ -219,7 +219,8 @@ def _extra(row: dict) -> tuple[str, ...]:
     recipe = cells.recipe_of(row)
     usual = with_settings(ResidualBlocks(), SETTINGS.get(row["dataset"], []))
     seed = ("--seed", str(recipe.seed)) if recipe.seed else ()
-    return (*seed, *cells.changed_settings(recipe, usual, CELL_FIELDS))
+    changed = cells.changed_settings(recipe, usual, CELL_FIELDS)
+    return (*seed, *(f"--set={text}" for text in changed))
 
 
 def _cell(rows: list[dict], name: str, key: str) -> str:
