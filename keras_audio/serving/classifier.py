@@ -7,6 +7,10 @@ from typing import Any
 
 import numpy as np
 
+# Windows for a model of any length of which nothing else is known: the clips of AudioSet, the
+# longest of any data set here. Without a bound, an hour of sound would need an hour's activations.
+WINDOW_SECONDS = 10
+
 
 class Classifier:
     """Names for waveforms; a long one is cut into windows, and their probabilities are averaged.
@@ -17,7 +21,7 @@ class Classifier:
         labels: Class names in the order of the outputs.
         sample_rate: Of the waveforms, in Hz.
         channels: Audio channels of the waveforms.
-        clip_samples: Length of a window; None gives sounds of any length to the model whole.
+        clip_samples: Length of a window; None is ten seconds.
 
     Example:
         >>> def loudness(batch):
@@ -50,7 +54,7 @@ class Classifier:
         self.labels = list(labels)
         self.sample_rate = sample_rate
         self.channels = channels
-        self.clip_samples = clip_samples
+        self.clip_samples = clip_samples or WINDOW_SECONDS * sample_rate
 
     def windows(self, waveform: np.ndarray, hop: int | None = None) -> list[np.ndarray]:
         """Cut a waveform into windows of `clip_samples`; a shorter one is the only window.
@@ -71,7 +75,7 @@ class Classifier:
             ValueError: If `hop` is not from 1 to `clip_samples`.
         """
         length, size = len(waveform), self.clip_samples
-        if size is None or length <= size:
+        if length <= size:
             return [waveform]
         hop = size if hop is None else hop
         if not 1 <= hop <= size:
@@ -229,7 +233,7 @@ def _from_export(path: pathlib.Path) -> Classifier:
 
 
 def _from_run(path: pathlib.Path) -> Classifier:
-    from keras_audio.serving.export import clip_samples, serving_function
+    from keras_audio.serving.export import serving_function, window_samples
     from keras_audio.training import RunFolder
 
     run = RunFolder(path)
@@ -239,5 +243,5 @@ def _from_run(path: pathlib.Path) -> Classifier:
         run.labels,
         sample_rate=run.sample_rate,
         channels=run.channels,
-        clip_samples=clip_samples(model),
+        clip_samples=window_samples(model, run.recipe.max_samples),
     )

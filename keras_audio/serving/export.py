@@ -28,6 +28,7 @@ def export_saved_model(
     *,
     labels: Sequence[str],
     sample_rate: int,
+    clip_samples: int | None = None,
     probe: Sequence[np.ndarray] = (),
     overwrite: bool = False,
 ) -> pathlib.Path:
@@ -36,8 +37,9 @@ def export_saved_model(
     The signature `serving_default` takes `waveform` float32 (batch, samples, channels) at
     `sample_rate`, any number of samples, and answers `probabilities` (batch, classes) and
     `embedding` (batch, features), both float32. The signature `metadata` takes nothing and answers
-    `labels`, `sample_rate`, `channels` and `clip_samples` (what a long sound is cut into; -1 where
-    the model takes any length). `assets/labels.txt` and `assets/metadata.json` say the same, and
+    `labels`, `sample_rate`, `channels` and `clip_samples` (the windows that `Classifier` cuts a
+    longer sound into; -1 where none was given and the model takes any length: then its own choice).
+    `assets/labels.txt` and `assets/metadata.json` say the same, and
     `export.json` what the check measured.
 
     Args:
@@ -46,6 +48,9 @@ def export_saved_model(
         path: The folder to write. Nothing is left there if the check fails.
         labels: Class names in the order of the outputs.
         sample_rate: Of the waveforms the model was trained on, in Hz.
+        clip_samples: For a model that takes any length: the samples it was measured on at most,
+            such as `run.recipe.max_samples`. The signature takes any length all the same. A model
+            that pads or cuts to one length needs no telling, and hears no more than that.
         probe: Waveforms (samples, channels) to check as well as noise, silence and a tone.
         overwrite: Replace an earlier export at `path`.
 
@@ -72,8 +77,8 @@ def export_saved_model(
     path = pathlib.Path(path)
     labels = list(labels)
     channels = _check_model(model)
-    _check_arguments(model, path, labels, sample_rate, overwrite)
-    length = clip_samples(model)
+    _check_arguments(model, path, labels, sample_rate, clip_samples, overwrite)
+    length = window_samples(model, clip_samples)
 
     batches = _check_batches(sample_rate, channels, length, probe)
     # Before the export: a model that draws numbers moves on, and cannot pass by drawing the same.
@@ -116,8 +121,22 @@ def serving_function(model: keras.Model) -> Any:
     return serve
 
 
-def clip_samples(model: keras.Model) -> int | None:
-    """Give the number of samples that `model` pads or crops a clip to, or None.
+def window_samples(model: keras.Model, clip_samples: int | None = None) -> int | None:
+    """Give the number of samples that longer sounds are cut into: no more than the model hears.
+
+    Args:
+        model: Functional model from a waveform.
+        clip_samples: Samples that the model was measured on at most, where that is known.
+
+    Returns:
+        The least of `clip_samples` and what the model pads or crops to; None if there is neither.
+    """
+    known = [number for number in (_fixed_samples(model), clip_samples) if number is not None]
+    return min(known, default=None)
+
+
+def _fixed_samples(model: keras.Model) -> int | None:
+    """The number of samples that `model` pads or crops a clip to, or None.
 
     Where the padding is that of features (`PadFrames` after `LogMelSpectrogram`), it is the number
     of samples that fill those frames.
@@ -157,7 +176,12 @@ def _check_model(model: keras.Model) -> int:
 
 
 def _check_arguments(
-    model: keras.Model, path: pathlib.Path, labels: list[str], sample_rate: int, overwrite: bool
+    model: keras.Model,
+    path: pathlib.Path,
+    labels: list[str],
+    sample_rate: int,
+    clip_samples: int | None,
+    overwrite: bool,
 ) -> None:
     classes = model.output_shape[-1]
     if len(labels) != classes:
@@ -167,6 +191,8 @@ def _check_arguments(
         raise ValueError(f"Expected labels that differ, one line each. Received: labels={labels}")
     if isinstance(sample_rate, bool) or sample_rate != int(sample_rate) or sample_rate < 1:
         raise ValueError(f"Expected a sample rate of 1 Hz or more. Received: {sample_rate=}")
+    if clip_samples is not None and (clip_samples != int(clip_samples) or clip_samples < 1):
+        raise ValueError(f"Expected clips of 1 sample or more. Received: {clip_samples=}")
     if os.path.lexists(path):
         if not overwrite:
             raise ValueError(f"Expected a path where nothing is yet. Received: path={path}")

@@ -1,47 +1,24 @@
 import json
-import os
-import subprocess
-import sys
-import textwrap
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from fresh_process import answers_of
 from small_model import CLIP, LABELS, RATE, build
 
 from keras_audio.audio import read_audio
 from keras_audio.layers import LogMelSpectrogram, PadFrames
 from keras_audio.recipes import ResidualBlocks
 from keras_audio.serving import export, load_classifier
-from keras_audio.serving.export import clip_samples, export_saved_model, serving_function
+from keras_audio.serving.export import export_saved_model, serving_function, window_samples
 
 
 def test_another_process_with_tensorflow_alone_gives_the_same(exported, model, tmp_path, random):
     """A check of the export's own check: another script, other sounds, other lengths."""
-    clips = {str(n): random.normal(0, 0.3, (2, n, 1)).astype("float32") for n in (700, CLIP, 9001)}
-    np.savez(tmp_path / "in.npz", **clips)
-    script = textwrap.dedent("""
-        import sys
-        import numpy as np
-        import tensorflow as tf
-        loaded = tf.saved_model.load(sys.argv[1])
-        serve = loaded.signatures["serving_default"]
-        clips = np.load("in.npz")
-        answers = {}
-        for n in clips.files:
-            for key, value in serve(waveform=tf.constant(clips[n])).items():
-                answers[n + key] = value.numpy()
-        np.savez("out.npz", **answers)
-        print("keras_audio" in sys.modules)
-    """)
-    command = [sys.executable, "-c", script, str(exported)]
-    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.split() == ["False"]
-    answers = np.load(tmp_path / "out.npz")
+    lengths = (700, CLIP, 9001)
+    clips = {str(n): random.normal(0, 0.3, (2, n, 1)).astype("float32") for n in lengths}
+    answers = answers_of(exported, clips, tmp_path)
     embedding = keras.Model(model.input, model.get_layer("embedding").output)
     for n, batch in clips.items():
         np.testing.assert_allclose(answers[n + "probabilities"], model(batch), rtol=0, atol=1e-5)
@@ -189,6 +166,8 @@ def test_half_precision_answers_float32_and_probe_is_checked(tmp_path, random):
         ({"labels": ["dog", "cat\nrain", "siren"]}, "one line each"),
         ({"sample_rate": 0}, "sample rate"),
         ({"sample_rate": 8000.5}, "sample rate"),
+        ({"clip_samples": 0}, "clips of 1 sample or more"),
+        ({"clip_samples": 0.5}, "clips of 1 sample or more"),
         ({"probe": [np.zeros((100, 2))]}, r"probe waveforms \(samples, 1\)"),
     ],
 )
@@ -226,12 +205,15 @@ def test_a_taken_path_is_refused(exported, model, tmp_path):
     assert (tmp_path / "precious.txt").read_text() == "mine"
 
 
-def test_clip_samples(model):
-    assert clip_samples(model) == CLIP
-    assert clip_samples(build(clip_samples=None)) is None
+def test_window_samples(model):
+    assert window_samples(model) == CLIP
+    # The model hears no more than it is cut to; less may be asked for.
+    assert (window_samples(model, 2 * CLIP), window_samples(model, 100)) == (CLIP, 100)
+    free = build(clip_samples=None)
+    assert (window_samples(free), window_samples(free, 100)) == (None, 100)
     waveform = keras.Input((None, 1))
     for center, samples in ((False, 32000), (True, 198 * 160)):
         log_mel = LogMelSpectrogram(8000, 320, 160, num_mels=8, center=center)
         features = keras.Model(waveform, PadFrames(199)(log_mel(waveform)))
-        assert clip_samples(features) == samples
+        assert window_samples(features) == samples
         assert log_mel.num_frames(samples) == 199 > log_mel.num_frames(samples - 1)
