@@ -16,14 +16,17 @@ MAX_SEMITONES = 2.0
 # 2048 samples at 44.1 kHz: half of it gains no time and leaves a tone of 110 Hz less pure.
 _WINDOW_SECONDS = 0.0464
 _SHORTEST_WINDOW = 64
+_LARGEST_GAIN = 2.0
 
 
 def pitch_shift(waveform: np.ndarray, semitones: float, sample_rate: int) -> np.ndarray:
-    """Shift the pitch of a waveform by a phase vocoder; its length stays what it is.
+    """Shift the pitch of a waveform by a phase vocoder; length and loudness stay what they are.
 
     Time is stretched in the spectrogram and taken back by resampling (`librosa.effects`), with a
-    Hann window of about 46 ms and a quarter of it as hop. Tones keep their level; noise comes out
-    3 to 4 dB softer, because the vocoder moves neighbouring bins' phases apart.
+    Hann window of about 46 ms and a quarter of it as hop. That leaves tones as loud as they were
+    but noise 3 to 4 dB softer, because the phases of neighbouring bins come apart; a network would
+    train on softer sounds than it is tested on. So the root mean square is brought back, as far as
+    full scale allows.
 
     Args:
         waveform: Floats of shape `(samples, channels)`.
@@ -31,7 +34,7 @@ def pitch_shift(waveform: np.ndarray, semitones: float, sample_rate: int) -> np.
         sample_rate: Samples per second, in Hz.
 
     Returns:
-        float32 of the same shape. It may go beyond the peak of `waveform`.
+        float32 of the same shape. Its peak may be another.
 
     Raises:
         ValueError: If the waveform is not of that shape, has no samples or has some that are not
@@ -67,7 +70,19 @@ def pitch_shift(waveform: np.ndarray, semitones: float, sample_rate: int) -> np.
         n_fft=n_fft,
         hop_length=n_fft // 4,
     )
-    return np.ascontiguousarray(shifted.T[:samples], dtype=np.float32)
+    shifted = shifted.T[:samples]
+    return np.ascontiguousarray(shifted * _gain(waveform, shifted), dtype=np.float32)
+
+
+def _gain(waveform: np.ndarray, shifted: np.ndarray) -> float:
+    """What makes `shifted` as loud as `waveform` and does not push it beyond full scale."""
+    before, after = (
+        float(np.sqrt(np.mean(np.square(x, dtype=float)))) for x in (waveform, shifted)
+    )
+    if not after:
+        return 1.0
+    full_scale = max(1.0, 1 / float(np.abs(shifted).max()))
+    return min(before / after, full_scale, _LARGEST_GAIN)
 
 
 def variant_semitones(clip_id: str, count: int) -> np.ndarray:
