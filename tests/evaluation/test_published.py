@@ -5,7 +5,7 @@ import re
 import pytest
 
 from keras_audio.evaluation.published import published_results
-from keras_audio.recipes import recipe_class
+from keras_audio.recipes import recipe_class, with_settings
 
 INPUTS = {
     "No": "none",
@@ -145,6 +145,19 @@ def test_tables_3_to_9_of_erann_are_the_papers(shared):
         "Table 8": {"urbansound8k"},
         "Table 9": {"ravdess"},
     }
+
+
+def test_rows_and_columns_of_erann_name_recipes():
+    for row in published_results("verbitskiy_2022"):
+        if row["source"] == "paper" and row["row"] != "AST" and "(" not in row["row"]:
+            fields = recipe_class("erann").fields_of_model(row["row"])
+            recipe = recipe_class("erann").for_dataset(row["dataset"], **fields)
+            assert recipe.model_name == row["row"]
+            if row["table"] == "Table 3":
+                settings = row["column"].split()
+                changed = with_settings(recipe, settings)
+                assert f"mixup={changed.mixup}" in settings
+                assert f"crop_duration={changed.crop_duration:g}" in settings
 
 
 def test_what_erann_cites_and_where_it_errs():
