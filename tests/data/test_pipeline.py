@@ -3,9 +3,11 @@
 import keras
 import numpy as np
 import pytest
+import soundfile
 
-from keras_audio.data import TrainingBatches, clip_arrays, evaluation_batches, open_records
-from keras_audio.layers import PadOrCrop, WaveformNormalization
+import data_prep
+from keras_audio.data import EvaluationBatches, TrainingBatches, clip_arrays, open_records, pipeline
+from keras_audio.layers import PadOrCrop, PadSeconds, WaveformNormalization
 
 SAMPLES = 4000
 
@@ -21,9 +23,16 @@ def clip_steps():
     return keras.Model(waveform, PadOrCrop(SAMPLES)(WaveformNormalization("standard")(waveform)))
 
 
-def batches(records, clip_steps, *epoch, seed):
-    data = TrainingBatches(records, [2, 3], clip_steps, batch_size=16, seed=seed)
-    return [(x.numpy(), y.numpy()) for x, y in data.epoch(*epoch)]
+@pytest.fixture(scope="module")
+def as_they_are():
+    waveform = keras.Input((None, 1))
+    return keras.Model(waveform, keras.layers.Identity()(waveform))
+
+
+def batches(records, clip_steps, first=0, count=None, *, seed, **options):
+    data = TrainingBatches(records, [2, 3], clip_steps, batch_size=16, seed=seed, **options)
+    count = data.steps_per_pass - first if count is None else count
+    return [(x.numpy(), y.numpy()) for x, y in data.steps(first, count)]
 
 
 def same(first, second):
@@ -35,8 +44,10 @@ def same(first, second):
 
 
 def test_evaluation_batches_hold_each_clip_once_in_order(records, clip_steps):
-    data = evaluation_batches(records, [1], clip_steps, batch_size=7)
-    pairs = [(x.numpy(), y.numpy()) for x, y in data]
+    data = EvaluationBatches(records, [1], clip_steps, batch_size=7)
+    pairs = [(x.numpy(), y.numpy()) for x, y in data.dataset]
+    assert len(pairs) == data.steps
+    assert data.order.tolist() == list(range(len(records.clips([1]))))
     inputs = np.concatenate([x for x, _ in pairs])
     targets = np.concatenate([y for _, y in pairs]).argmax(axis=1)
     clips = records.clips([1])
@@ -54,7 +65,7 @@ def test_evaluation_batches_hold_each_clip_once_in_order(records, clip_steps):
 
 def test_an_epoch_holds_each_clip_once_and_the_last_batch_is_smaller(records, clip_steps):
     count = len(records.clips([2, 3]))
-    epoch = batches(records, clip_steps, 0, seed=1)
+    epoch = batches(records, clip_steps, seed=1)
     sizes = [len(x) for x, _ in epoch]
     assert len(sizes) == -(-count // 16)
     assert sum(sizes) == count
@@ -63,16 +74,189 @@ def test_an_epoch_holds_each_clip_once_and_the_last_batch_is_smaller(records, cl
     assert labels == sorted(clip.label for clip in records.clips([2, 3]))
 
 
-def test_order_depends_on_seed_and_epoch_alone(records, clip_steps):
+def test_order_depends_on_seed_and_step_alone(records, clip_steps):
     data = TrainingBatches(records, [2, 3], clip_steps, batch_size=16, seed=1)
-    first, second = ([(x.numpy(), y.numpy()) for x, y in data.epoch(e)] for e in (0, 1))
-    assert same(first, batches(records, clip_steps, 0, seed=1))
+    size = data.steps_per_pass
+    both = [(x.numpy(), y.numpy()) for x, y in data.steps(0, 2 * size)]
+    first, second = both[:size], both[size:]
+    assert same(first, batches(records, clip_steps, seed=1))
     assert not same(first, second)
-    assert not same(first, batches(records, clip_steps, 0, seed=2))
-    # A training that goes on in the second epoch, or inside the first, sees the same.
-    assert same(second, batches(records, clip_steps, 1, seed=1))
-    assert same(first[3:], batches(records, clip_steps, 0, 3, seed=1))
-    assert batches(records, clip_steps, 0, data.steps, seed=1) == []
+    assert not same(first, batches(records, clip_steps, seed=2))
+    # A training that goes on in the second pass, or inside the first, sees the same.
+    assert same(second, batches(records, clip_steps, size, size, seed=1))
+    assert same(both[3:-2], batches(records, clip_steps, 3, 2 * size - 5, seed=1))
+    assert batches(records, clip_steps, size, 0, seed=1) == []
+
+
+def test_whole_batches_leave_out_the_rest_of_each_pass(records, clip_steps):
+    count = len(records.clips([2, 3]))
+    assert count % 16
+    steps = 3 * (count // 16)
+    found = batches(records, clip_steps, 0, steps, seed=1, whole_batches=True)
+    assert {len(x) for x, _ in found} == {16} and len(found) == steps
+    middle = batches(records, clip_steps, 5, steps - 5, seed=1, whole_batches=True)
+    assert same(found[5:], middle)
+    with pytest.raises(ValueError, match="number of training clips.*batch_size=1000"):
+        TrainingBatches(records, [2], clip_steps, batch_size=1000, seed=0, whole_batches=True)
+
+
+def test_a_random_crop_is_a_piece_of_the_clip_at_its_own_place(records, as_they_are):
+    clips = [x for _, x in clip_arrays(records, [2, 3])]
+    size = max(len(clip) for clip in clips) // 2
+    found = batches(records, as_they_are, 0, 12, seed=4, crop_samples=size)
+    crops = np.concatenate([x for x, _ in found])
+    starts = [find(crop[:, 0], clips) for crop in crops]
+    assert None not in starts
+    longer = [start / room for start, room in starts if room > 0]
+    assert len(longer) > len(starts) / 2
+    assert min(longer) < 0.05 and max(longer) > 0.95 and 0.4 < np.mean(longer) < 0.6
+    again = batches(records, as_they_are, 7, 5, seed=4, crop_samples=size)
+    assert same(found[7:], again)
+    fixed = batches(records, as_they_are, seed=4, crop_samples=size, random_crop=False)
+    for crop in np.concatenate([x for x, _ in fixed]):
+        assert any(np.array_equal(crop[: len(c)], c[:size]) for c in clips)
+
+
+def find(crop, clips):
+    """Where a crop begins in its clip, and at how many other samples it could; None if nowhere."""
+    for clip in clips:
+        kept = min(len(clip), len(crop))
+        if crop[kept:].any():
+            continue
+        for start in np.flatnonzero(clip[: len(clip) - kept + 1, 0] == crop[0]):
+            if np.array_equal(clip[start : start + kept, 0], crop[:kept]):
+                return start, len(clip) - kept
+    return None
+
+
+def test_a_set_larger_than_memory_is_streamed_as_the_same_clips(records, as_they_are, monkeypatch):
+    size = max(clip.samples for clip in records.clips([1, 2, 3]))
+    options = {"crop_samples": size, "random_crop": False}
+    near = batches(records, as_they_are, seed=1, **options)
+
+    class Memory:
+        total = 2_000_000
+
+    monkeypatch.setattr(pipeline.psutil, "virtual_memory", Memory)
+    far = batches(records, as_they_are, seed=1, **options)
+    assert far[0][0].shape == near[0][0].shape
+
+    def contents(found):
+        return sorted(
+            (y.tobytes(), x.tobytes()) for xs, ys in found for x, y in zip(xs, ys, strict=True)
+        )
+
+    assert contents(far) == contents(near)
+    assert same(far[2:], batches(records, as_they_are, 2, len(far) - 2, seed=1, **options))
+    data = EvaluationBatches(records, [1], as_they_are, batch_size=7)
+    clips = [x for _, x in clip_arrays(records, [1])]
+    for index, (x, _) in zip(data.order, data.dataset, strict=True):
+        assert np.array_equal(x[0], clips[index])
+
+
+def test_clips_of_equal_length_are_evaluated_together(records):
+    waveform = keras.Input((None, 1))
+    whole_tenths = keras.Model(waveform, PadSeconds(800, 8, 100)(waveform))
+    data = EvaluationBatches(records, [1], whole_tenths, batch_size=4, max_samples=6000)
+    clips = [x for _, x in clip_arrays(records, [1])]
+    row = sizes = 0
+    for x, y in data.dataset:
+        sizes += 1
+        for clip, target in zip(x.numpy(), y.numpy(), strict=True):
+            expected = clips[data.order[row]][:6000]
+            assert np.array_equal(clip[: len(expected)], expected)
+            assert not clip[len(expected) :].any() and len(clip) - len(expected) < 800
+            assert target.argmax() == records.clips([1])[data.order[row]].label
+            row += 1
+    assert (row, sizes) == (len(clips), data.steps)
+    assert sorted(data.order.tolist()) == list(range(len(clips)))
+
+
+@pytest.fixture(scope="module")
+def tags(tmp_path_factory):
+    """One class in most clips, a rare one, and clips of both or none; two pitch variants."""
+    folder = tmp_path_factory.mktemp("tags")
+    rng = np.random.default_rng(0)
+    lines = ["filename,labels,fold"]
+    for number in range(24):
+        labels = {0: "rare", 1: "common|rare", 2: ""}.get(number % 12, "common")
+        length = 3000 + 100 * number
+        soundfile.write(folder / f"{number}.wav", rng.uniform(-0.3, 0.3, length), 8000)
+        lines.append(f"{number}.wav,{labels},{1 + number % 2}")
+    (folder / "tags.csv").write_text("\n".join(lines) + "\n")
+    data_prep.prepare(
+        "audio_folder",
+        source=folder / "tags.csv",
+        sample_rate=8000,
+        data_dir=folder / "data",
+        dataset_name="tags",
+        pitch_variants=2,
+        progress=False,
+    )
+    return open_records("tags", sample_rate=8000, data_dir=folder / "data", pitch_variants=2)
+
+
+def test_targets_are_multi_hot(tags, as_they_are):
+    data = EvaluationBatches(tags, [1, 2], as_they_are, batch_size=3)
+    targets = np.concatenate([y.numpy() for _, y in data.dataset])
+    clips = tags.clips([1, 2])
+    for index, target in zip(data.order, targets, strict=True):
+        assert np.flatnonzero(target).tolist() == list(clips[index].labels)
+    assert {tuple(target) for target in targets} == {(0, 1), (1, 0), (1, 1), (0, 0)}
+
+
+@pytest.mark.parametrize("memory", ["enough", "little"])
+def test_balanced_sampling_draws_all_classes_equally_often(tags, as_they_are, memory, monkeypatch):
+    if memory == "little":
+        monkeypatch.setattr(pipeline.psutil, "virtual_memory", lambda: Memory)
+    data = TrainingBatches(
+        tags,
+        [1, 2],
+        as_they_are,
+        batch_size=4,
+        seed=0,
+        crop_samples=1000,
+        balanced=True,
+        whole_batches=True,
+    )
+    passes = 20
+    targets = np.concatenate([y.numpy() for _, y in data.steps(0, passes * data.steps_per_pass)])
+    assert len(targets) == passes * 24  # a pass is as long as without
+    common, rare = targets.sum(axis=0)
+    # As PANNs draw: a class at random, then one of its clips. Clips of no class never come.
+    clips = tags.clips([1, 2])
+    sizes = np.sum([[label in clip.labels for label in (0, 1)] for clip in clips], axis=0)
+    rates = np.array([sum(0.5 / sizes[label] for label in clip.labels) for clip in clips])
+    hot = np.array([[label in clip.labels for label in (0, 1)] for clip in clips])
+    expected = (rates @ hot) * len(targets)
+    np.testing.assert_allclose([common, rare], expected, rtol=0.05)
+    assert targets.any(axis=1).all()
+
+
+class Memory:
+    """A machine with too little of it."""
+
+    total = 200_000
+
+
+def test_training_hears_the_pitch_variants_and_evaluation_the_clip(tags, as_they_are):
+    examples = {
+        example["clip_id"].decode(): example for example in tags.dataset([1, 2]).as_numpy_iterator()
+    }
+    lengths = {len(example["audio"]): example for example in examples.values()}
+    data = TrainingBatches(tags, [1, 2], as_they_are, batch_size=1, seed=0)
+    drawn = {}
+    for x, _ in data.steps(0, 6 * data.steps_per_pass):
+        example = lengths[x.shape[1]]
+        variants = example["pitch_shifted"].reshape(2, -1, 1) / np.float32(32768)
+        matches = [np.array_equal(x[0], variant) for variant in variants]
+        assert sum(matches) == 1
+        drawn.setdefault(x.shape[1], set()).add(matches.index(True))
+    assert len(drawn) == 24
+    assert sum(len(found) == 2 for found in drawn.values()) >= 20  # in six draws, 31 of 32
+    measured = EvaluationBatches(tags, [1, 2], as_they_are, batch_size=1)
+    for x, _ in measured.dataset:
+        assert np.array_equal(x[0], lengths[x.shape[1]]["audio"] / np.float32(32768))
 
 
 def test_unknown_records_and_folds_are_named(records, toy_data):

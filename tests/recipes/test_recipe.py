@@ -6,6 +6,7 @@ import json
 import pytest
 
 from keras_audio.recipes import (
+    ERANN,
     ResidualBlocks,
     list_recipes,
     recipe_class,
@@ -17,7 +18,7 @@ from keras_audio.recipes import (
 
 @pytest.mark.parametrize("name", list_recipes())
 def test_json_round_trip(name):
-    recipe = dataclasses.replace(recipe_class(name)(), seed=7, epochs=3)
+    recipe = dataclasses.replace(recipe_class(name)(), seed=7, batch_size=3)
     assert recipe_from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
 
 
@@ -92,3 +93,87 @@ def test_all_four_inputs_of_table_ii_build(normalization):
     assert model.input_shape == (None, None, 1)
     boundary = model.get_layer(recipe.clip_boundary).output.shape
     assert boundary == ((None, 64, 199, 1) if normalization == "log_mel" else (None, 32000, 1))
+
+
+# Sections 4.1 to 4.5 of Verbitskiy et al. 2022, by hand: seconds of a crop, iterations and rate
+# from scratch, iterations and rate fine-tuned.
+PAPER_TRAINING = {
+    "esc50": (4.0, 20_000, 2e-4, 2_000, 1e-4),
+    "urbansound8k": (None, 20_000, 2e-4, 5_000, 1e-4),
+    "ravdess": (3.0, 20_000, 2e-4, 2_000, 1e-4),
+}
+
+
+@pytest.mark.parametrize("dataset", PAPER_TRAINING)
+def test_erann_trains_each_data_set_as_the_paper_does(dataset):
+    crop, *expected = PAPER_TRAINING[dataset]
+    scratch, tuned = (ERANN.for_dataset(dataset, fine_tune=tuned) for tuned in (False, True))
+    assert scratch.dataset == tuned.dataset == dataset
+    assert scratch.crop_duration == tuned.crop_duration == crop
+    assert [scratch.iterations, scratch.learning_rate] == expected[:2]
+    assert [tuned.iterations, tuned.learning_rate] == expected[2:]
+    for recipe in (scratch, tuned):
+        assert (recipe.batch_size, recipe.ema_decay, recipe.schedule) == (32, 0.999, "constant")
+        assert (recipe.mixup, recipe.spec_augment) == ("between_class", True)
+        assert bool(recipe.pitch_variants) == (dataset == "ravdess")
+        assert recipe.iterations % recipe.evaluation_interval == 0
+        assert (recipe.multi_label, recipe.balanced_sampling) == (False, False)
+
+
+def test_erann_trains_audioset_as_the_paper_does():
+    recipe = ERANN.for_dataset("audioset")
+    assert (recipe.iterations, recipe.evaluation_interval) == (500_000, 5_000)
+    assert (recipe.crop_duration, recipe.balanced_sampling) == (8.0, True)
+    assert (recipe.multi_label, recipe.monitor) == (True, "val_mean_average_precision")
+    rate = recipe.build_optimizer()._learning_rate
+    assert (type(rate).__name__, rate.max_learning_rate, rate.steps) == ("OneCycle", 1e-3, 500_000)
+
+
+def test_fields_given_take_the_place_of_the_papers():
+    recipe = ERANN.for_dataset("ravdess", fine_tune=True, pitch_variants=0, learning_rate=3e-4)
+    assert (recipe.pitch_variants, recipe.learning_rate, recipe.iterations) == (0, 3e-4, 2_000)
+    assert ERANN.for_dataset("my_birds").crop_duration == 4.0
+    assert ResidualBlocks.for_dataset().dataset == "urbansound8k"
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("s_m=4", ["from 0 to 3", "s_m=4"]),
+        ("width=0", ["at least 1", "width=0"]),
+        ("sample_rate=32000", ["44100", "sample_rate=32000"]),
+        ("ema_decay=1", ["between 0 and 1"]),
+        ("mixup=both", ["one of none", "'both'"]),
+        ("evaluation_interval=0", ["at least 1"]),
+    ],
+)
+def test_wrong_settings_of_erann_name_field_and_value(setting, words):
+    with pytest.raises(ValueError) as error:
+        with_settings(ERANN(), [setting])
+    assert all(word in str(error.value) for word in words)
+
+
+def test_spec_augment_stands_behind_the_log_mel_with_the_papers_widths():
+    # NOTES: time masks of up to 8 frames a second of t_c, frequency masks of up to 16 bins.
+    layers = [layer.name for layer in ERANN(s_m=3, width=1).build_model(2).layers]
+    assert layers[1:5] == ["pad_seconds", "log_mel", "spec_augment", "input_bn"]
+    model = ERANN(s_m=3, width=1, crop_duration=3.0).build_model(2)
+    masks = model.get_layer("spec_augment")
+    assert (masks.max_time_width, masks.max_frequency_width) == (24, 16)
+    assert (masks.time_masks, masks.frequency_masks) == (2, 2)
+    without = ERANN(s_m=3, width=1, spec_augment=False).build_model(2)
+    assert "spec_augment" not in [layer.name for layer in without.layers]
+
+
+@pytest.mark.parametrize(
+    ("kind", "layer", "boundary"),
+    [
+        ("standard", "StandardMixup", "pad_seconds"),
+        ("between_class", "BetweenClassMixup", "pad_seconds"),
+        ("between_class_log_mel", "BetweenClassLogMelMixup", "log_mel"),
+    ],
+)
+def test_each_kind_of_mixup_stands_where_table_3_says(kind, layer, boundary):
+    mixing, place = ERANN(mixup=kind).build_mixing()
+    assert (type(mixing).__name__, place) == (layer, boundary)
+    assert ERANN(mixup="none").build_mixing() is None
