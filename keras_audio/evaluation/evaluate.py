@@ -68,7 +68,7 @@ def evaluate_run(
         title=f"{recipe.name} on {recipe.dataset}, fold {recipe.fold} held out, seed {recipe.seed}",
         metrics=metrics,
         predictions=rows,
-        history=folder.history(),
+        history=_history(folder),
         recipe=recipe.to_dict(),
         environment=folder.environment,
         mistakes=_mistakes(rows, records, split.validation_folds),
@@ -106,6 +106,14 @@ def _predict(
     probabilities = np.empty(answers.shape, np.float32)
     probabilities[batches.order] = answers
     return probabilities
+
+
+def _history(folder: RunFolder) -> dict[str, np.ndarray]:
+    """The columns of history.csv, with iterations only where the recipe counts these."""
+    columns = folder.history()
+    if not folder.recipe.counts_iterations:
+        columns.pop("iteration", None)
+    return columns
 
 
 def _targets(clips: Sequence[Clip], records: Records) -> np.ndarray:

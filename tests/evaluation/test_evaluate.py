@@ -105,6 +105,9 @@ def test_tags_of_clips_of_all_lengths(tagged, tmp_path):
     recipe = ERANN(dataset="tagged", task="tagging", s_m=3, width=1, duration=2.0)
     records = open_records("tagged", sample_rate=44100, data_dir=tagged)
     run = untrained(recipe, records, tmp_path / "run")
+    RunFolder(run).write_history(
+        [{"epoch": n, "iteration": 50 * n, "val_mean_average_precision": 0.5} for n in (1, 2)]
+    )
     metrics = evaluate_run(run, data_dir=tagged, batch_size=2, progress=False)
     assert json.loads((run / "metrics.json").read_text()) == metrics
 
@@ -127,18 +130,22 @@ def test_tags_of_clips_of_all_lengths(tagged, tmp_path):
 
     page = (run / "report.html").read_text(encoding="utf-8")
     assert f"{metrics['mean_average_precision']:.3f}" in page
+    assert "best iteration 50" in page
     assert "heard in" in page and "<audio" in page and "Confusion matrix" not in page
 
 
 def test_history_is_drawn_and_a_second_time_replaces(run, toy_data):
     first = evaluate_run(run, data_dir=toy_data, progress=False)
     RunFolder(run).write_history(
-        [{"epoch": n, "seconds": n, "loss": 3.0 / n, "val_accuracy": 0.1 * n} for n in (1, 2, 3)]
+        [
+            {"epoch": n, "iteration": 9 * n, "seconds": n, "loss": 3.0 / n, "val_accuracy": 0.1 * n}
+            for n in (1, 2, 3)
+        ]
     )
     write_json(run / "done.json", {"epochs": 3, "best_epoch": 2, "monitor": "val_accuracy"})
     assert evaluate_run(RunFolder(run), data_dir=toy_data, progress=False) == first
     page = (run / "report.html").read_text(encoding="utf-8")
-    assert "best epoch 2" in page
+    assert "best epoch 2" in page and "best iteration" not in page
     with open(run / "predictions.csv", newline="") as file:
         assert len(list(csv.reader(file))) == 1 + first["clips"]
 
