@@ -8,11 +8,15 @@ import pathlib
 import sys
 import textwrap
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import keras_audio
 from keras_audio.cli_parser import build_parser
 from keras_audio.quiet import import_tensorflow
-from keras_audio.recipes import recipe_class, with_settings
+from keras_audio.recipes import Recipe, list_recipes, recipe_class, with_settings
+
+if TYPE_CHECKING:
+    from keras_audio.training import RunFolder
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -75,6 +79,7 @@ def prepare(options: argparse.Namespace) -> int:
         channels=options.channels,
         data_dir=options.data_dir,
         dataset_name=options.rename,
+        pitch_variants=options.pitch_variants,
         allow_missing=options.allow_missing,
         force=options.force,
         jobs=options.jobs,
@@ -86,24 +91,27 @@ def prepare(options: argparse.Namespace) -> int:
 
 def models(options: argparse.Namespace) -> None:
     """List the registered networks."""
-    for name in keras_audio.list_models(options.pattern):
+    # A name that is not listed may still be one: those of a family without end.
+    names = keras_audio.list_models(options.pattern) or [options.pattern]
+    for name in names:
         info = keras_audio.model_info(name)
         print(f"{name:22} {info.sample_rate} Hz, {info.channels} channel(s), {info.paper}")
+    if any(name.startswith("erann_") for name in names):
+        print(
+            "note: erann_S_W is found for S from 0 to 3 and any width W from 1, such as "
+            "erann_2_1; listed are the paper's",
+            file=sys.stderr,
+        )
 
 
 def train(options: argparse.Namespace) -> int:
     """Train a recipe."""
-    cls = recipe_class(options.recipe)
-    named = {name: getattr(options, name) for name in ("dataset", "fold", "seed")}
-    recipe = cls(**{name: value for name, value in named.items() if value is not None})
-    for setting in options.set:
-        field = setting.partition("=")[0]
-        if named.get(field) is not None:
-            raise ValueError(f"Expected {field} once. Received: --{field} and --set {setting}")
-    recipe = with_settings(recipe, options.set)
+    recipe = _recipe(options)
+    export_to = None if options.smoke else _free_for_export(options)
+    missing = _prepare_source(options, recipe)
     runs_dir = options.runs
     if options.smoke:
-        recipe = with_settings(recipe, ["epochs=2", f"batch_size={min(recipe.batch_size, 8)}"])
+        recipe = recipe.smoke()
         runs_dir = pathlib.Path(options.runs) / "smoke"
 
     from keras_audio.training import Stopped
@@ -121,71 +129,177 @@ def train(options: argparse.Namespace) -> int:
             deterministic=options.deterministic,
             strategy=options.strategy,
             max_steps=2 if options.smoke else None,
+            init_from=options.init_from,
         )
     except Stopped as stopped:
         print(f"keras-audio: {stopped}", file=sys.stderr)
         return 128 + stopped.signal_number
     done = run.finished
+    if run.recipe.counts_iterations:
+        best = f"after iteration {done['best_iteration']} of {done['iterations']}"
+    else:
+        best = f"in epoch {done['best_epoch']} of {done['epochs']}"
     print(
-        f"best {done['monitor']} {done['best_value']:.4f} in epoch {done['best_epoch']} of "
-        f"{done['epochs']}, {done['seconds']:.0f} s: {run.path}"
+        f"best {done['monitor']} {done['best_value']:.4f} {best}, {done['seconds']:.0f} s: "
+        f"{run.path}"
     )
     if options.smoke:
         _smoke_the_rest(run, options.data_dir)
-    else:
+    elif options.export is None:
         print(f"next: keras-audio evaluate {run.path}")
-    return 0
+    else:
+        _evaluate_and_print(run, options.data_dir)
+        path = _export_run(
+            run,
+            export_to or run.path / "export",
+            overwrite=export_to is None or options.force or options.resume,
+        )
+        print(f"next: keras-audio predict {path} FILE")
+    return 1 if missing else 0
 
 
-def _smoke_the_rest(run, data_dir: str) -> None:
+def _recipe(options: argparse.Namespace) -> Recipe:
+    """What the options of `train` ask for, with the paper's values in all they leave open."""
+    cls, fields = _class_and_network(options)
+    settings = dict(setting.partition("=")[::2] for setting in options.set)
+    named = {
+        "dataset": options.rename or options.dataset,
+        "fold": options.fold,
+        "seed": options.seed,
+    }
+    for field, value in named.items():
+        if value is not None and field in settings:
+            raise ValueError(
+                f"Expected {field} once. Received: --{field} and --set {field}={settings[field]}"
+            )
+    fields |= {name: value for name, value in named.items() if value is not None}
+    default, fine_tune = cls().dataset, options.init_from is not None
+    dataset = fields.pop("dataset", settings.get("dataset", default))
+    # The default fold is one of the default data set's, which may have more of them.
+    if dataset != default and "fold" not in cls.paper_settings(dataset, fine_tune=fine_tune):
+        fields.setdefault("fold", 1)
+    recipe = cls.for_dataset(dataset, fine_tune=fine_tune, **fields)
+    return with_settings(recipe, options.set)
+
+
+def _class_and_network(options: argparse.Namespace) -> tuple[type[Recipe], dict[str, Any]]:
+    """The recipe, and those of its fields that the network to start from settles."""
+    if options.init_from is None:
+        if options.recipe is None:
+            raise ValueError(
+                f"Expected a recipe, one of {', '.join(list_recipes())}, or --init-from and a "
+                "network to start from. Received: neither"
+            )
+        return recipe_class(options.recipe), {}
+
+    from keras_audio.models.transfer import model_name_of
+
+    name = model_name_of(options.init_from)
+    recipes = [options.recipe] if options.recipe else list_recipes()
+    for cls in map(recipe_class, recipes):
+        fields = cls.fields_of_model(name)
+        if fields is not None:
+            return cls, dict(fields)
+    raise ValueError(
+        f"Expected a network that {' or '.join(recipes)} trains. "
+        f"Received: {name!r} in --init-from {options.init_from}"
+    )
+
+
+def _prepare_source(options: argparse.Namespace, recipe: Recipe) -> tuple[str, ...]:
+    """Prepare the records of `--source` as the recipe wants them; gives the files left out."""
+    if options.source is None:
+        if options.rename or options.allow_missing:
+            given = "--name" if options.rename else "--allow-missing"
+            raise ValueError(f"Expected --source with {given}. Received: no --source")
+        return ()
+    import data_prep
+
+    maker = options.dataset or ("audio_folder" if options.rename else recipe.dataset)
+    if maker not in [card.name for card in data_prep.cards()]:
+        raise ValueError(
+            "Expected with --source a data set of `keras-audio datasets`, such as --dataset "
+            f"audio_folder --name {maker} for sounds of your own. Received: --dataset {maker}"
+        )
+    result = data_prep.prepare(
+        maker,
+        source=options.source,
+        sample_rate=recipe.sample_rate,
+        channels=recipe.channels,
+        pitch_variants=recipe.pitch_variants,
+        data_dir=options.data_dir,
+        dataset_name=options.rename,
+        allow_missing=options.allow_missing,
+        force=options.force,
+    )
+    return result.missing
+
+
+def _free_for_export(options: argparse.Namespace) -> pathlib.Path | None:
+    """Where `--export` says, None for inside the run; what is in the way is said at once."""
+    if not options.export:
+        return None
+    path = pathlib.Path(options.export)
+    if os.path.lexists(path):
+        if not (path / "saved_model.pb").is_file():
+            raise ValueError(f"Expected a new folder for the export. Received: --export {path}")
+        if not (options.force or options.resume):
+            raise ValueError(
+                "Expected a new folder for the export, or --force or --resume to replace the "
+                f"export there. Received: --export {path}"
+            )
+    return path
+
+
+def _smoke_the_rest(run: "RunFolder", data_dir: str) -> None:
     """What follows a training, on the little that a smoke test trained."""
     from keras_audio.evaluation import evaluate_run
-    from keras_audio.serving import export_saved_model, load_classifier
+    from keras_audio.serving import load_classifier
 
     evaluate_run(run, data_dir=data_dir, progress=False)
-    export = export_saved_model(
-        run.model(),
-        run.path / "export",
-        labels=run.labels,
-        sample_rate=run.sample_rate,
-        overwrite=True,
-    )
+    path = _export_run(run, run.path / "export", overwrite=True)
     silence = [[0.0] * run.channels] * run.sample_rate
-    probabilities = load_classifier(export).predict(silence)
-    print(f"smoke test passed: {len(probabilities)} classes from {export}")
+    probabilities = load_classifier(path).predict(silence)
+    print(f"smoke test passed: {len(probabilities)} classes from {path}")
 
 
 def evaluate(options: argparse.Namespace) -> None:
     """Measure a run on its held-out fold."""
-    from keras_audio.evaluation import evaluate_run
     from keras_audio.training import RunFolder
 
-    run = RunFolder(options.run)
-    metrics = evaluate_run(run, data_dir=options.data_dir)
-    if options.json:
+    _evaluate_and_print(RunFolder(options.run), options.data_dir, as_json=options.json)
+
+
+def _evaluate_and_print(run: "RunFolder", data_dir: str, as_json: bool = False) -> None:
+    from keras_audio.evaluation import evaluate_run
+
+    metrics = evaluate_run(run, data_dir=data_dir)
+    if as_json:
         print(json.dumps(metrics, indent=2))
         return
     for name in ("accuracy", "balanced_accuracy", "mean_average_precision", "clips"):
-        value = metrics[name]
-        print(f"{name:24} {value:.4f}" if isinstance(value, float) else f"{name:24} {value}")
+        if name in metrics:  # tags have no accuracy
+            value = metrics[name]
+            print(f"{name:24} {value:.4f}" if isinstance(value, float) else f"{name:24} {value}")
     print(f"report: {run.path / 'report.html'}")
 
 
 def export(options: argparse.Namespace) -> None:
     """Export a run as a SavedModel."""
-    from keras_audio.serving import export_saved_model
     from keras_audio.training import RunFolder
 
     run = RunFolder(options.run)
-    target = options.to or run.path / "export"
+    _export_run(run, options.to or run.path / "export", overwrite=options.force)
+
+
+def _export_run(run: "RunFolder", path: str | os.PathLike, *, overwrite: bool) -> pathlib.Path:
+    from keras_audio.serving import export_saved_model
+
     path = export_saved_model(
-        run.model(),
-        target,
-        labels=run.labels,
-        sample_rate=run.sample_rate,
-        overwrite=options.force,
+        run.model(), path, labels=run.labels, sample_rate=run.sample_rate, overwrite=overwrite
     )
     print(f"exported, reloaded in a fresh process and compared: {path}")
+    return path
 
 
 def predict(options: argparse.Namespace) -> int:

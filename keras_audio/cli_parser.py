@@ -78,6 +78,7 @@ def _prepare(verbs) -> None:
         "  keras-audio prepare toy_sounds\n"
         "  keras-audio prepare esc10 --source ESC-50-master --sample-rate 8000\n"
         "  keras-audio prepare urbansound8k --source UrbanSound8K --sample-rate 8000\n"
+        "  keras-audio prepare esc50 --source ESC-50-master  # at 44100 Hz\n"
         "  keras-audio prepare audio_folder --source my_sounds --name mine --sample-rate 8000",
         "Decode, mix down and resample every clip of a data set once, and write TFDS records.",
     )
@@ -89,6 +90,13 @@ def _prepare(verbs) -> None:
         "--sample-rate", type=int, metavar="HZ", help="of the records (default: the data set's)"
     )
     verb.add_argument("--channels", type=int, default=1, metavar="N", help="1 mono, 2 stereo")
+    verb.add_argument(
+        "--pitch-variants",
+        type=int,
+        default=0,
+        metavar="N",
+        help="also keep N pitch-shifted copies of each clip, for recipes that draw from them",
+    )
     verb.add_argument("--name", dest="rename", metavar="NAME", help="name of an audio_folder set")
     verb.add_argument("--allow-missing", action="store_true", help="go on without bad files")
     verb.add_argument("--force", action="store_true", help="prepare again")
@@ -101,50 +109,100 @@ def _models(verbs) -> None:
         verbs,
         "models",
         "List the registered networks",
-        "  keras-audio models\n  keras-audio models 'm34*'",
+        "  keras-audio models\n  keras-audio models 'm34*'\n"
+        "  keras-audio models erann_2_1  # of ERANN, any width can be built",
     )
     verb.add_argument("pattern", nargs="?", default="*", help="such as 'm34*'")
 
 
+_TRAIN_EXAMPLES = """\
+examples:
+  keras-audio train residual_blocks --dataset esc10 --fold 1 --set block=rb4
+  keras-audio train erann --dataset esc50 --fold 1 --set s_m=1 --set width=3
+  keras-audio train erann --dataset esc50 --fold 1 --smoke               # does all of it run here?
+  keras-audio train residual_blocks --set normalization=log_mel --strategy mirrored   # all GPUs
+
+stopped? The same command goes on:
+  keras-audio train erann --dataset esc50 --fold 1 --set s_m=1 --set width=3 --resume
+
+from a folder of your own sounds, a subfolder a class, to a model that names them:
+  keras-audio train --init-from runs/erann/esc50-fold1-seed0 \\
+      --dataset audio_folder --source my_sounds --export my_model
+  keras-audio predict my_model recordings/
+It starts from the weights of that run, all but the last layer, so the classes may be others. RECIPE
+may be left out: it is the one that trains such networks, with its paper's values for fine-tuning.
+The sounds of a second folder need a name: --name more_sounds.
+
+the same from nothing, with settings for a few hundred clips:
+  keras-audio train residual_blocks --dataset audio_folder --source my_sounds --export my_model \\
+      --set batch_size=16 --set batch_norm_momentum=0.9 --set early_stopping_patience=12
+
+Fields that --set leaves out have the paper's values for the data set, and for fine-tuning where
+there is --init-from. Those below are for the first data set of each paper, from nothing.
+"""
+
+
 def _train(verbs) -> None:
-    verb = _verb(
-        verbs,
+    verb = verbs.add_parser(
         "train",
-        "Train a recipe",
-        "  keras-audio train residual_blocks --dataset esc10 --fold 1 --set block=rb4\n"
-        "  keras-audio train residual_blocks --dataset esc10 --fold 1 --set block=rb4 --resume\n"
-        "  keras-audio train residual_blocks --dataset toy_sounds --fold 1 --smoke\n"
-        "  keras-audio train residual_blocks --set normalization=log_mel --strategy mirrored\n"
-        "  keras-audio train residual_blocks --dataset mine --fold 1 --set batch_size=16 \\\n"
-        "      --set batch_norm_momentum=0.9 --set early_stopping_patience=12  # small sets\n"
-        f"\n{describe_recipes()}",
-        "Train a recipe on all folds but one. Ctrl-C or SIGTERM ends it at the next step; the same "
-        "command\nwith --resume goes on from there, bit for bit.",
+        help="Train a recipe, from nothing or from a trained network",
+        description="Train a recipe on all folds but one. Ctrl-C or SIGTERM ends it at the next "
+        "step; the same command\nwith --resume goes on from there, bit for bit.",
+        epilog=f"{_TRAIN_EXAMPLES}\n{describe_recipes()}",
+        formatter_class=_formatter,
     )
-    verb.add_argument("recipe", help=f"one of {', '.join(list_recipes())}")
-    verb.add_argument("--dataset", metavar="NAME", help="a prepared data set")
-    verb.add_argument("--fold", type=int, metavar="K", help="the fold to hold out")
-    verb.add_argument("--seed", type=int, metavar="S", help="draws weights and order (default 0)")
     verb.add_argument(
+        "recipe", nargs="?", help=f"one of {', '.join(list_recipes())} (free with --init-from)"
+    )
+    verb.add_argument(
+        "--init-from",
+        metavar="RUN",
+        help="start from the weights of a run or a .keras file, all but the last layer",
+    )
+    data = verb.add_argument_group("what to train on")
+    data.add_argument("--dataset", metavar="NAME", help="a data set (default: the recipe's)")
+    data.add_argument(
+        "--source", metavar="DIR", help="where it lies: prepare it first, unless that is done"
+    )
+    data.add_argument("--name", dest="rename", metavar="NAME", help="name of an audio_folder set")
+    data.add_argument("--allow-missing", action="store_true", help="go on without bad files")
+    data.add_argument(
+        "--fold", type=int, metavar="K", help="the fold to hold out (default: 1, or the recipe's)"
+    )
+    _add_data_dir(data)
+
+    how = verb.add_argument_group("how")
+    how.add_argument("--seed", type=int, metavar="S", help="draws weights and order (default 0)")
+    how.add_argument(
         "--set", action="append", default=[], metavar="FIELD=VALUE", help="vary the recipe (below)"
     )
-    verb.add_argument("--runs", default="runs", metavar="DIR", help="where run folders are made")
-    verb.add_argument("--run", metavar="DIR", help="the run folder itself, in place of --runs")
-    verb.add_argument("--resume", action="store_true", help="go on with a run that was begun")
-    verb.add_argument("--force", action="store_true", help="delete the run and begin anew")
-    verb.add_argument(
-        "--smoke", action="store_true", help="two epochs of two small steps, and all that follows"
+    how.add_argument(
+        "--smoke", action="store_true", help="two rounds of two small steps, and all that follows"
     )
-    verb.add_argument(
+    how.add_argument(
         "--strategy", default="single", choices=["single", "mirrored"], help="mirrored: all GPUs"
     )
-    verb.add_argument(
+    how.add_argument(
         "--deterministic",
         action=argparse.BooleanOptionalAction,
         default=True,
         help="bit-equal results (default)",
     )
-    _add_data_dir(verb)
+
+    run = verb.add_argument_group("where it goes")
+    run.add_argument("--runs", default="runs", metavar="DIR", help="where run folders are made")
+    run.add_argument("--run", metavar="DIR", help="the run folder itself, in place of --runs")
+    run.add_argument("--resume", action="store_true", help="go on with a run that was begun")
+    run.add_argument(
+        "--force", action="store_true", help="delete the run (and prepare --source) anew"
+    )
+    run.add_argument(
+        "--export",
+        nargs="?",
+        const="",
+        metavar="DIR",
+        help="then evaluate, and export a SavedModel (default: RUN/export)",
+    )
 
 
 def _evaluate(verbs) -> None:

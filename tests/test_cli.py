@@ -103,9 +103,9 @@ def trained(toy_data, tmp_path_factory):
     return path, result
 
 
-def test_train_prints_a_line_an_epoch_and_what_comes_next(trained):
+def test_train_prints_a_line_a_round_and_what_comes_next(trained):
     path, result = trained
-    assert re.search(r"epoch 2/2 .*val_accuracy 0\.\d+", result.stdout + result.stderr)
+    assert re.search(r"round 2/2 .*val_accuracy 0\.\d+", result.stdout + result.stderr)
     assert f"keras-audio evaluate {path}" in result.stdout
     # TensorFlow's own notes are not the user's business.
     assert "oneDNN" not in result.stderr and "cuda" not in result.stderr.lower()
