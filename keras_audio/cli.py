@@ -3,6 +3,7 @@
 import argparse
 import io
 import json
+import math
 import os
 import pathlib
 import sys
@@ -96,12 +97,26 @@ def models(options: argparse.Namespace) -> None:
     for name in names:
         info = keras_audio.model_info(name)
         print(f"{name:22} {info.sample_rate} Hz, {info.channels} channel(s), {info.paper}")
+        if options.macs is not None:
+            print(f"{'':22} {_cost(name, info.sample_rate, options.macs)}", flush=True)
     if any(name.startswith("erann_") for name in names):
         print(
             "note: erann_S_W is found for S from 0 to 3 and any width W from 1, such as "
             "erann_2_1; listed are the paper's",
             file=sys.stderr,
         )
+
+
+def _cost(name: str, sample_rate: int, seconds: float) -> str:
+    from keras_audio.models.macs import count_macs
+
+    model = keras_audio.create_model(name, num_classes=10)
+    parameters = sum(math.prod(weight.shape) for weight in model.trainable_weights)
+    macs = count_macs(model, (round(seconds * sample_rate), model.input_shape[-1]))
+    return (
+        f"{parameters:,} parameters for 10 classes, {macs / 1e6:,.0f} million multiply-accumulates "
+        f"for {seconds:g} s"
+    )
 
 
 def train(options: argparse.Namespace) -> int:
@@ -277,8 +292,10 @@ def _evaluate_and_print(run: "RunFolder", data_dir: str, as_json: bool = False) 
     if as_json:
         print(json.dumps(metrics, indent=2))
         return
-    for name in ("accuracy", "balanced_accuracy", "mean_average_precision", "clips"):
-        if name in metrics:  # tags have no accuracy
+    # One class a clip, or any number: each has metrics of its own.
+    of_classes, of_tags = ("accuracy", "balanced_accuracy"), ("mean_roc_auc",)
+    for name in (*of_classes, "mean_average_precision", *of_tags, "clips"):
+        if name in metrics:
             value = metrics[name]
             print(f"{name:24} {value:.4f}" if isinstance(value, float) else f"{name:24} {value}")
     print(f"report: {run.path / 'report.html'}")
@@ -296,7 +313,12 @@ def _export_run(run: "RunFolder", path: str | os.PathLike, *, overwrite: bool) -
     from keras_audio.serving import export_saved_model
 
     path = export_saved_model(
-        run.model(), path, labels=run.labels, sample_rate=run.sample_rate, overwrite=overwrite
+        run.model(),
+        path,
+        labels=run.labels,
+        sample_rate=run.sample_rate,
+        clip_samples=run.recipe.max_samples,
+        overwrite=overwrite,
     )
     print(f"exported, reloaded in a fresh process and compared: {path}")
     return path

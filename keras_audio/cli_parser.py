@@ -110,9 +110,12 @@ def _models(verbs) -> None:
         "models",
         "List the registered networks",
         "  keras-audio models\n  keras-audio models 'm34*'\n"
-        "  keras-audio models erann_2_1  # of ERANN, any width can be built",
+        "  keras-audio models erann_2_1 --macs 5  # of ERANN, any width can be built",
     )
     verb.add_argument("pattern", nargs="?", default="*", help="such as 'm34*'")
+    verb.add_argument(
+        "--macs", type=_seconds, metavar="SECONDS", help="also what a sound of this length costs"
+    )
 
 
 _TRAIN_EXAMPLES = """\
@@ -261,6 +264,16 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of 1 or more, got {text!r}")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= 3600:
+        raise argparse.ArgumentTypeError(f"expected seconds up to 3600, got {text!r}")
+    return seconds
 
 
 def _add_data_dir(parser: argparse.ArgumentParser) -> None:

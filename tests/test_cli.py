@@ -65,9 +65,25 @@ def test_models_are_listed_by_pattern(capsys):
     assert [line.split()[0] for line in lines] == [f"m34_res_rb{i}" for i in range(1, 7)]
 
 
+def test_a_network_of_any_width_is_found_with_what_it_costs(capsys):
+    assert main(["models", "erann_*"]) == 0
+    printed = capsys.readouterr()
+    assert "erann_2_5" in printed.out and "erann_2_1 " not in printed.out
+    assert "any width W from 1" in printed.err
+    costs = []
+    for seconds in ("2", "4"):
+        assert main(["models", "erann_3_1", "--macs", seconds]) == 0
+        line = capsys.readouterr().out.splitlines()[1]
+        costs.append(
+            int(re.search(r"([0-9,]+) million multiply-accumulates", line)[1].replace(",", ""))
+        )
+    assert costs[1] == pytest.approx(2 * costs[0], rel=0.01)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (["models", "erann_4_1"], ["erann_", "erann_4_1"]),
         (["prepare", "esc51"], ["esc50"]),
         (["prepare", "esc10", "--source", "nowhere"], ["nowhere"]),
         (["train", "residual_block"], ["residual_blocks"]),
