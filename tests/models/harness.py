@@ -50,7 +50,11 @@ def randomize(model: keras.Model, seed: int = 0) -> None:
     """Give batch normalisations statistics unlike their start, which would hide mix-ups."""
     rng = np.random.default_rng(seed)
     for weight in model.weights:
-        if weight.name in ("gamma", "moving_variance"):
+        if weight.path.startswith("input_bn/moving"):
+            # It normalises decibels: other statistics would drive every probability to 0 or 1.
+            middle = -40.0 if weight.name == "moving_mean" else 400.0
+            weight.assign(middle * rng.uniform(0.9, 1.1, weight.shape))
+        elif weight.name in ("gamma", "moving_variance"):
             weight.assign(rng.uniform(0.5, 1.5, weight.shape))
         elif weight.name in ("beta", "bias", "moving_mean"):
             weight.assign(rng.normal(size=weight.shape) * 0.1)
