@@ -21,9 +21,11 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/residual_blocks.py
+	$(BIN)/python benchmarks/erann.py --quick
 
 results: $(READY)
 	$(BIN)/python experiments/readme_results.py
+	$(BIN)/python experiments/erann_page.py
 
 clean:
 	rm -rf .venv demo build *.egg-info

@@ -24,7 +24,6 @@ from keras_audio.training.run_folder import RunFolder
 
 # What `prepare` is given; None for sounds that are generated.
 SOURCES_ON_DISK = {
-    "audioset": "AudioSet",
     "urbansound8k": "UrbanSound8K",
     "ravdess": "RAVDESS",
     "esc10": "ESC-10-master",
@@ -99,13 +98,15 @@ def train_command(recipe: Recipe, start: Sequence[str] = ()) -> list[str]:
     """
     cls, tuned = type(recipe), bool(start)
     usual = [cls(), *(cls.for_dataset(name, fine_tune=tuned) for name in (None, recipe.dataset))]
-    settings = {text for other in usual for text in changed_settings(recipe, other)}
-    if tuned:  # else the source's name would settle these
-        fields = cls.fields_of_model(recipe.model_name)
-        settings |= {f"{field}={value}" for field, value in fields.items()}
-    ordered = [f"{field}={value}" for field, value in recipe.to_dict().items()]
-    chosen = (f"--set={text}" for text in ordered if text in settings)
-    return ["train", recipe.name, *chosen, *start]
+    fields = {text.partition("=")[0] for other in usual for text in changed_settings(recipe, other)}
+    if recipe.dataset != cls().dataset:
+        fields.add("fold")
+    if tuned:  # else the name of the network to start from would settle these
+        fields |= set(cls.fields_of_model(recipe.model_name))
+    settings = (
+        f"--set={name}={value}" for name, value in recipe.to_dict().items() if name in fields
+    )
+    return ["train", recipe.name, *settings, *start]
 
 
 def changed_settings(recipe: Recipe, usual: Recipe, fixed: Sequence[str] = ()) -> list[str]:
@@ -155,7 +156,7 @@ def start_of(run: RunFolder) -> tuple[str, ...]:
 def common_columns(run: RunFolder) -> dict[str, Any]:
     """What the rows of all experiments say of a finished and evaluated run."""
     metrics = read_json(run.path / "metrics.json")
-    recipe, done, environment = run.recipe, run.finished, run.environment
+    recipe, environment = run.recipe, run.environment
     scores = ("accuracy", "balanced_accuracy", "mean_average_precision")
     return {
         "recipe": recipe.name,
@@ -163,9 +164,7 @@ def common_columns(run: RunFolder) -> dict[str, Any]:
         "fold": recipe.fold,
         "seed": recipe.seed,
         **{name: f"{metrics[name]:.4f}" for name in scores if name in metrics},
-        "best_epoch": done["best_epoch"],
-        "epochs": done["epochs"],
-        "seconds": round(done["seconds"]),
+        "seconds": round(run.finished["seconds"]),
         "hardware": f"{environment['processor']}, cores: {environment['cores']}, "
         f"memory: {environment['memory_gib']} GiB, devices: {', '.join(environment['devices'])}",
         "backend": environment["backend"],

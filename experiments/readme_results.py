@@ -10,13 +10,21 @@ import csv
 import pathlib
 import re
 import sys
+from collections.abc import Iterator
 
-import numpy as np
+from cells import gathered, markdown_table, mean_and_deviation
+from erann_variants import usual_recipe, variant_of_row
 
 from keras_audio.files import write_text
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
-TITLES = {"esc10": "ESC-10", "esc50": "ESC-50", "urbansound8k": "UrbanSound8K"}
+TITLES = {
+    "esc10": "ESC-10",
+    "esc50": "ESC-50",
+    "urbansound8k": "UrbanSound8K",
+    "ravdess": "RAVDESS",
+    "audioset": "AudioSet",
+}
 
 
 def main() -> int:
@@ -44,34 +52,51 @@ def main() -> int:
 
 def table(folder: pathlib.Path) -> str:
     """A row a network, input and data set, over its folds."""
-    groups: dict[tuple, list[dict]] = {}
-    for path in sorted(folder.glob("residual_blocks_*.csv")):
+    groups = gathered(
+        ((*describe(row), row["dataset"]), row)
+        for pattern, describe in (("residual_blocks", _residual_blocks), ("erann", _erann))
+        for row in _rows(folder, f"{pattern}_*.csv")
+    )
+    titles = ["network", "input", "data set", "folds", "accuracy %", "last epoch %", "mAP %"]
+    lines = []
+    for (network, described, dataset), rows in groups.items():
+        folds = ", ".join(dict.fromkeys(row["fold"] for row in rows))
+        metrics = ("accuracy", "last_epoch_accuracy", "mean_average_precision")
+        scores = [
+            mean_and_deviation(rows, metric) if rows[0][metric] else "-" for metric in metrics
+        ]
+        parameters = f"{int(rows[0]['parameters']):,}"
+        name = TITLES.get(dataset, dataset)
+        lines.append([f"`{network}`", described, name, folds, *scores, parameters])
+    return "\n".join(markdown_table([*titles, "parameters"], lines)) + "\n"
+
+
+def _rows(folder: pathlib.Path, pattern: str) -> Iterator[dict]:
+    for path in sorted(folder.glob(pattern)):
         with open(path, newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                kind = "spectrogram_res" if row["input"] == "log_mel" else row["network"]
-                network = f"{kind}_{row['block']}" if row["block"] else row["network"]
-                groups.setdefault((network, row["input"], row["dataset"]), []).append(row)
-    lines = [
-        "| network | input | data set | folds | accuracy % | last epoch % | mAP % | parameters |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for (network, normalization, dataset), rows in groups.items():
-        folds = ", ".join(row["fold"] for row in rows)
-        numbers = " | ".join(
-            _mean(rows, name)
-            for name in ("accuracy", "last_epoch_accuracy", "mean_average_precision")
-        )
-        lines.append(
-            f"| `{network}` | {normalization} | {TITLES.get(dataset, dataset)} | {folds} "
-            f"| {numbers} | {int(rows[0]['parameters']):,} |"
-        )
-    return "\n".join(lines) + "\n"
+            yield from csv.DictReader(file)
 
 
-def _mean(rows: list[dict], name: str) -> str:
-    values = [100 * float(row[name]) for row in rows]
-    spread = f" ± {np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
-    return f"{np.mean(values):.1f}{spread}"
+def _residual_blocks(row: dict) -> tuple[str, str]:
+    """The network of a row, and what it was fed with."""
+    kind = "spectrogram_res" if row["input"] == "log_mel" else row["network"]
+    return (f"{kind}_{row['block']}" if row["block"] else row["network"]), row["input"]
+
+
+def _erann(row: dict) -> tuple[str, str]:
+    """The network of a row, and what it was fed with: log-mels, and how they were augmented."""
+    variant = variant_of_row(row)
+    usual = usual_recipe(row["dataset"], variant.start)
+    words = ["log_mel"]
+    if variant.start == "fine_tune":
+        words.append("fine-tuned")
+    if variant.mixup != usual.mixup:
+        words.append(f"mixup {variant.mixup}")
+    if variant.spec_augment != usual.spec_augment:
+        words.append("SpecAugment" if variant.spec_augment else "no SpecAugment")
+    if variant.pitch_variants != usual.pitch_variants:
+        words.append("pitch shift" if variant.pitch_variants else "no pitch shift")
+    return variant.network, ", ".join([*words, *variant.extra])
 
 
 if __name__ == "__main__":

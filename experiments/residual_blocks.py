@@ -120,14 +120,16 @@ def read_runs(runs: pathlib.Path, dataset: str, seed: int) -> list[dict]:
 
 def read_run(run: RunFolder) -> dict:
     """The row of a finished and evaluated run."""
-    recipe, history = run.recipe, run.history()
-    best = run.finished["best_epoch"] - 1
+    recipe, history, done = run.recipe, run.history(), run.finished
+    best = done["best_epoch"] - 1
     return cells.common_columns(run) | {
         "network": recipe.network,
         "block": recipe.block if recipe.network == "m34_res" else "",
         "input": recipe.normalization,
         "last_epoch_accuracy": f"{history['val_accuracy'][-1]:.4f}",
         "train_accuracy": f"{history['accuracy'][best]:.4f}",
+        "best_epoch": done["best_epoch"],
+        "epochs": done["epochs"],
         "parameters": run.model().count_params(),
     }
 

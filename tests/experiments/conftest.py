@@ -21,3 +21,13 @@ def load_experiment():
         return module
 
     return load
+
+
+@pytest.fixture(scope="session")
+def toy_data_44100(tmp_path_factory):
+    """A data folder with the toy sounds prepared at 44.1 kHz mono."""
+    import data_prep
+
+    folder = tmp_path_factory.mktemp("data_44100")
+    data_prep.prepare("toy_sounds", sample_rate=44100, data_dir=folder, progress=False)
+    return folder

@@ -1,0 +1,260 @@
+"""Tables 3, 4, 6, 8 and 9 of Verbitskiy et al. 2022 in form: ERANN, published and ours.
+
+Each cell is a run folder `<runs>/erann/<s_m>-<w>-<variant>/<data set>-fold<k>-seed<s>`, trained and
+evaluated in processes of its own; what is finished is not run again, so the same command goes on
+where it was stopped. Then `erann_<data set>.csv`, with a row a run, and `.md`, with the tables, are
+written from all run folders of that data set, whichever call made them. Where a data set is not
+prepared, its tables hold what needs none: the paper's numbers, parameters, costs, and speeds.
+
+On the paper's data sets the options choose among the cells of its tables; a system or a kind of
+augmentation that these do not have is run all the same, and so is any on other data sets: there
+Table 6 stands for one training a system, Table 3 for every mixup with and without SpecAugment.
+
+Examples:
+  python experiments/erann.py
+  python experiments/erann.py --tables 6 --systems 1-3,0-4 --folds 1-5 --seeds 0,1,2
+  python experiments/erann.py --tables 6,8,9 --starts fine_tune --init-from {system}.keras
+  python experiments/erann.py --dataset esc10 --systems 3-1 --folds 1-5
+  python experiments/erann.py --dataset esc10 --tables 3 --mixup none,between_class --folds 1
+  python experiments/erann.py --dataset esc10 --speed --tables-only
+  python experiments/erann.py --dataset toy_sounds --systems 3-1 --folds 1 --smoke
+"""
+
+import argparse
+import dataclasses
+import functools
+import itertools
+import pathlib
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+
+import cells
+import erann_tables
+from cells import Cell
+from erann_variants import (
+    AUGMENTATION,
+    CLASSES,
+    COLUMNS,
+    MIXUPS,
+    OWN_SYSTEMS,
+    PITCH_VARIANTS,
+    STARTS,
+    TABLES,
+    Variant,
+    build_recipe,
+    published,
+    read_run,
+    usual_recipe,
+)
+
+from keras_audio.quiet import import_tensorflow
+from keras_audio.recipes import ERANN
+
+# The official folds. AudioSet has none: its evaluation set is to be fold 1 of the CSV.
+FOLDS = {"audioset": 1, "esc50": 5, "esc10": 5, "urbansound8k": 10, "ravdess": 4}
+BENCHMARK = pathlib.Path(__file__).resolve().parent.parent / "benchmarks" / "erann.py"
+
+
+def main() -> int:
+    """Run what is missing, then write the tables."""
+    options = parse()
+    import_tensorflow()
+    plan = {dataset: list(grid(dataset, options)) for dataset in datasets(options)}
+    absent = {dataset: missing(found, options.data_dir) for dataset, found in plan.items()}
+    for sentence in filter(None, absent.values()):
+        print(sentence)
+    ready = [
+        cell
+        for dataset, found in plan.items()
+        for cell in found
+        if not is_missing(dataset, cell.recipe.pitch_variants, options.data_dir)
+    ]
+    failed = cells.run_cells(ready, options)
+    if options.smoke:
+        return cells.list_failed(failed)
+    for dataset in plan:
+        speeds = options.to / "benchmarks" / f"erann_{dataset}.csv"
+        if options.speed:
+            measure_speed(dataset, plan[dataset], speeds)
+        runs = cells.evaluated_runs(options.runs / ERANN.name, dataset)
+        rows = [read_run(run) for run in runs]
+        text = erann_tables.markdown(
+            rows, dataset, erann_tables.read_speeds(speeds), absent[dataset]
+        )
+        cells.write_tables(rows, COLUMNS, text, options.to / f"erann_{dataset}")
+    return cells.list_failed(failed)
+
+
+def datasets(options: argparse.Namespace) -> list[str]:
+    """The data sets whose tables are asked for."""
+    if options.dataset:
+        return [options.dataset]
+    return list(dict.fromkeys(TABLES[table] for table in options.tables or TABLES))
+
+
+def grid(dataset: str, options: argparse.Namespace) -> Iterator[Cell]:
+    """Each cell asked for on a data set, once."""
+    tables = options.tables or [number for number, name in TABLES.items() if name == dataset]
+    if options.dataset is None:
+        tables = [table for table in tables if TABLES[table] == dataset]
+    folds = options.folds or range(1, FOLDS.get(dataset, 1) + 1)
+    found: dict[pathlib.Path, Cell] = {}
+    for table in tables or [6]:
+        variants = chosen_variants(table, dataset, options)
+        for variant, seed, fold in itertools.product(variants, options.seeds, folds):
+            recipe = build_recipe(variant, dataset, options.set)
+            recipe = dataclasses.replace(recipe, fold=fold, seed=seed)
+            path = options.runs / ERANN.name / folder_name(recipe, variant.start)
+            path /= f"{dataset}-fold{fold}-seed{seed}"
+            found.setdefault(path, Cell(recipe, path, start(variant, options)))
+    yield from found.values()
+
+
+def chosen_variants(table: int, dataset: str, options: argparse.Namespace) -> list[Variant]:
+    """What of a table is to be trained: the paper's own lines, and what is asked for beyond."""
+    theirs = published(table) if TABLES[table] == dataset else {}
+    chosen = []
+    own = list(dict.fromkeys(variant.network for variant in theirs)) or OWN_SYSTEMS
+    for network in options.systems or own:
+        found = [
+            variant
+            for variant in theirs
+            if variant.network == network
+            and variant.start in options.starts
+            and variant.mixup in (options.mixup or MIXUPS)
+            and variant.spec_augment in (options.spec_augment or (True, False))
+            and bool(variant.pitch_variants) in (options.pitch_shift or (True, False))
+        ]
+        asked = options.systems or options.mixup or options.spec_augment or options.pitch_shift
+        if not found and (asked or not theirs):
+            found = own_variants(table, dataset, network, options)
+        chosen += found
+    # Fine-tuning needs something to start from.
+    return [variant for variant in chosen if variant.start == STARTS[0] or options.init_from]
+
+
+def own_variants(
+    table: int, dataset: str, network: str, options: argparse.Namespace
+) -> list[Variant]:
+    """Lines in the form of a table, of what it does not have."""
+    usual = usual_recipe(dataset, STARTS[0])
+    ablation = table == AUGMENTATION
+    mixups = options.mixup or (MIXUPS if ablation else [usual.mixup])
+    masks = options.spec_augment or ([True, False] if ablation else [usual.spec_augment])
+    shifts = options.pitch_shift or [bool(usual.pitch_variants)]
+    starts = options.starts[:1] if ablation else options.starts
+    return [
+        Variant(network, start, mixup, mask, (usual.pitch_variants or PITCH_VARIANTS) * shift)
+        for start, mask, mixup, shift in itertools.product(starts, masks, mixups, shifts)
+    ]
+
+
+def folder_name(recipe: ERANN, start: str) -> str:
+    """The folder of a variant's runs, `<s_m>-<w>-<variant>`."""
+    usual = ERANN.for_dataset(recipe.dataset)
+    parts = [f"{recipe.s_m}-{recipe.width}", recipe.mixup]
+    if recipe.spec_augment:
+        parts.append("spec_augment")
+    if recipe.pitch_variants:
+        parts.append("pitch_shift")
+    if recipe.crop_duration != usual.crop_duration:
+        parts.append(f"crop{recipe.crop_duration:g}" if recipe.crop_duration else "crop_none")
+    if start != STARTS[0]:
+        parts.append(start)
+    return "-".join(parts)
+
+
+def start(variant: Variant, options: argparse.Namespace) -> tuple[str, ...]:
+    """The options of `keras-audio train` for where a variant starts from."""
+    if variant.start == STARTS[0]:
+        return ()
+    system = variant.network.removeprefix("erann_").replace("_", "-")
+    return ("--init-from", options.init_from.replace("{system}", system))
+
+
+@functools.cache
+def is_missing(dataset: str, pitch_variants: int, data_dir: str) -> bool:
+    """Whether there are no records that a cell can be trained on."""
+    from keras_audio.data import open_records
+
+    form = {"sample_rate": ERANN.sample_rate, "pitch_variants": pitch_variants}
+    try:
+        open_records(dataset, data_dir=data_dir, **form)
+    except ValueError:
+        return True
+    return False
+
+
+def missing(found: Iterable[Cell], data_dir: str) -> str:
+    """The sentence on what is not run for want of records, if anything is not."""
+    wanted = dict.fromkeys((cell.recipe.dataset, cell.recipe.pitch_variants) for cell in found)
+    sentences = []
+    for dataset, number in wanted:
+        if is_missing(dataset, number, data_dir):
+            shifted = f" with {number} pitch variants" if number else ""
+            command = cells.prepare_command(dataset, ERANN.sample_rate, number)
+            sentences.append(f"{dataset} is not prepared{shifted} in {data_dir}/ (`{command}`)")
+    return f"not run: {'; '.join(sentences)}" if sentences else ""
+
+
+def measure_speed(dataset: str, found: Iterable[Cell], path: pathlib.Path) -> None:
+    """Run the benchmark on the systems of the cells, for clips as long as the data set's."""
+    networks = dict.fromkeys((cell.recipe.s_m, cell.recipe.width) for cell in found)
+    if not networks:
+        return
+    recipe = usual_recipe(dataset, STARTS[0])
+    command = [sys.executable, BENCHMARK, "--no-training", "--seconds", f"{recipe.duration:g}"]
+    command += ["--systems", ",".join(f"{s_m}-{width}" for s_m, width in networks)]
+    command += ["--classes", str(CLASSES.get(dataset, 10))]
+    command += ["--name", path.stem, "--to", path.parent]
+    subprocess.run(list(map(str, command)), check=True)
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The options of the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--tables", type=_tables, help="of 3,4,6,8,9 (default: the data set's)")
+    parser.add_argument("--dataset", help="in place of the tables' own")
+    parser.add_argument("--systems", type=_systems, help="s_m-w, such as 1-3,0-4")
+    parser.add_argument("--starts", type=cells.names(STARTS), default=list(STARTS))
+    parser.add_argument(
+        "--init-from",
+        metavar="RUN|FILE",
+        help="what fine-tuning starts from; {system} stands for s_m-w",
+    )
+    parser.add_argument("--mixup", type=cells.names(MIXUPS))
+    parser.add_argument("--spec-augment", type=_switches, metavar="on,off")
+    parser.add_argument("--pitch-shift", type=_switches, metavar="on,off")
+    parser.add_argument(
+        "--folds", type=cells.folds, help="such as 1-5 (default: all official ones)"
+    )
+    parser.add_argument("--seeds", type=cells.numbers, default=[0], help="the paper: three")
+    parser.add_argument("--speed", action="store_true", help="measure clips a second, too")
+    cells.add_options(parser)
+    return parser.parse_args(arguments)
+
+
+def _tables(text: str) -> list[int]:
+    found = [int(part) if part.isdecimal() else 0 for part in text.split(",")]
+    if not set(found) <= set(TABLES):
+        raise argparse.ArgumentTypeError(f"tables such as 3,6 of 3,4,6,8,9, not {text!r}")
+    return found
+
+
+def _systems(text: str) -> list[str]:
+    for name in text.split(","):
+        if not re.fullmatch(r"[0-3]-[1-9]\d{0,3}", name):
+            raise argparse.ArgumentTypeError(f"systems such as 1-3,0-4, not {text!r}")
+    return [f"erann_{name.replace('-', '_')}" for name in text.split(",")]
+
+
+def _switches(text: str) -> list[bool]:
+    return [name == "on" for name in cells.names(("on", "off"))(text)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
