@@ -26,7 +26,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -242,7 +242,7 @@ def _peak_bytes() -> int:
 # The command line. ------------------------------------------------------------------------------
 
 
-def parse() -> argparse.Namespace:
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The options of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -263,9 +263,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help=quick)
     parser.add_argument("--name", default="erann_speed", help="of the files; default erann_speed")
     parser.add_argument("--to", type=pathlib.Path, default=pathlib.Path("results/benchmarks"))
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if options.quick:
-        options.systems, options.batch_sizes = [(0, 1), (2, 1), (3, 1)], [1, 4]
+        options.systems, options.batch_sizes = [(0, 1), (3, 1)], [1, 2]
         options.seconds, options.repeats, options.name = 1.0, 2, "erann_quick"
     if options.repeats < 1 or options.seconds <= 0 or options.classes < 1:
         parser.error("expected --repeats and --classes of at least 1, and --seconds above 0")
