@@ -164,3 +164,4 @@ def test_a_network_of_another_size_is_refused_by_the_layers_name(place, source, 
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("keras-audio: Expected a source whose layers fit erann_3_2, layer ")
     assert "stage0_block1_conv1 " in error and "erann_3_1" in error
+    assert not (tmp_path / "run").exists()  # the corrected command finds the place free

@@ -82,13 +82,20 @@ def train(
     with locked(path.absolute().with_name(f".{path.absolute().name}.lock"), "train this run"):
         if force:
             _discard(path)
+        begun = (path / "recipe.json").is_file()
         folder = _open_run(
             path, recipe, records, split.to_dict(), session, init_from, resume=resume
         )
         if not folder.finished:
             if deterministic:
                 tf.config.experimental.enable_op_determinism()
-            _train(folder, records, split, strategy, max_steps, progress)
+            try:
+                _train(folder, records, split, strategy, max_steps, progress)
+            except ValueError:
+                # Refused at the start: what was corrected must find the place free.
+                if not begun and not (path / "checkpoints" / "last.npz").is_file():
+                    _discard(path)
+                raise
     return folder
 
 

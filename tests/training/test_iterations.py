@@ -1,0 +1,178 @@
+"""Trainings counted in iterations: ERANN with mixing, masks and averaged weights, resumed exactly.
+
+The sounds are tones and noise of a second or two at 44.1 kHz; the network is the lightest ERANN.
+"""
+
+import json
+import signal
+
+import numpy as np
+import pytest
+import soundfile
+
+import data_prep
+from keras_audio.data import open_records
+from keras_audio.evaluation import evaluate_run
+from keras_audio.files import read_json
+from keras_audio.recipes import ERANN
+from keras_audio.training import RunFolder, Stopped, loop, train
+
+SMALL = {
+    "s_m": 3,
+    "width": 1,
+    "batch_size": 4,
+    "crop_duration": 1.0,
+    "iterations": 7,
+    "evaluation_interval": 3,
+    "ema_decay": 0.5,
+    "schedule": "one_cycle",
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """`tones`: two classes, single-label. `tags`: the same sounds with any number of tags."""
+    folder = tmp_path_factory.mktemp("sounds")
+    rng = np.random.default_rng(0)
+    rows, tags = ["filename,label,fold"], ["filename,labels,fold"]
+    for number in range(12):
+        time = np.arange(int(44100 * rng.uniform(0.8, 2.2))) / 44100
+        tone, noise = np.sin(2 * np.pi * 600 * time), rng.normal(size=len(time))
+        tonal = number % 2 == 0
+        sound = 0.1 * (tone if tonal else noise)
+        if number % 3 == 0:
+            sound += 0.05 * (noise if tonal else tone)
+        soundfile.write(folder / f"{number}.wav", sound, 44100, subtype="PCM_16")
+        name = "tone" if tonal else "noise"
+        both = "noise|tone" if number % 3 == 0 else name
+        rows.append(f"{number}.wav,{name},{1 + number // 2 % 2}")
+        tags.append(f"{number}.wav,{both},{1 + number // 2 % 2}")
+    for name, lines in (("tones", rows), ("tags", tags)):
+        (folder / f"{name}.csv").write_text("\n".join(lines) + "\n")
+        data_prep.prepare(
+            "audio_folder",
+            source=folder / f"{name}.csv",
+            sample_rate=44100,
+            data_dir=folder / "data",
+            dataset_name=name,
+            progress=False,
+        )
+    return folder / "data"
+
+
+def stopping_at(monkeypatch, number):
+    """Patch the loop to get a SIGTERM as it ends so many steps, validations and rounds."""
+    check, calls = loop.TrainingLoop._check_stop, []
+
+    def stop_then(self):
+        calls.append(None)
+        if len(calls) == number:
+            self._stop.signal_number = signal.SIGTERM
+        check(self)
+
+    monkeypatch.setattr(loop.TrainingLoop, "_check_stop", stop_then)
+
+
+def state(run):
+    with np.load(run.path / "checkpoints" / "last.npz") as file:
+        arrays = dict(file)
+    position = json.loads(str(arrays.pop("position")))
+    for timed in (position, *position["history"]):
+        timed.pop("seconds")
+    return position, arrays, [variable.numpy() for variable in run.model().variables]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "settings", "stop"),
+    [
+        # At the second step of the second round, and in the validation of the first.
+        ("tones", {"mixup": "between_class_log_mel", "spec_augment_fill": "floor"}, 7),
+        ("tags", {"mixup": "standard", "task": "tagging", "balanced_sampling": True}, 4),
+    ],
+)
+def test_a_stop_in_a_round_or_in_a_validation_changes_nothing(
+    dataset, settings, stop, data, tmp_path, monkeypatch
+):
+    recipe = ERANN.for_dataset(dataset, fold=1, seed=5, **SMALL, **settings)
+    whole = train(recipe, data_dir=data, run=tmp_path / "whole", progress=False)
+    with monkeypatch.context() as patch:
+        stopping_at(patch, stop)
+        with pytest.raises(Stopped):
+            train(recipe, data_dir=data, run=tmp_path / "broken", progress=False)
+    broken = train(recipe, data_dir=data, run=tmp_path / "broken", resume=True, progress=False)
+    position, arrays, best = state(whole)
+    other_position, other_arrays, other_best = state(broken)
+    assert other_position == position
+    assert arrays.keys() == other_arrays.keys()
+    assert {name.partition("/")[0] for name in arrays} >= {"network", "average", "mixing"}
+    assert all(np.array_equal(arrays[name], other_arrays[name]) for name in arrays)
+    assert all(np.array_equal(a, b) for a, b in zip(best, other_best, strict=True))
+
+    history, done = whole.history(), whole.finished
+    assert history["iteration"].tolist() == [3, 6, 7]
+    assert (done["epochs"], done["iterations"]) == (3, 7)
+    assert done["best_iteration"] == history["iteration"][done["best_epoch"] - 1]
+    assert history[recipe.monitor].max() == done["best_value"]
+    assert np.isfinite(history["val_loss"]).all()
+    # The rate after 3, 6 and 7 of the cycle's 7 steps.
+    expected = [float(recipe.build_optimizer()._learning_rate(step)) for step in (3, 6, 7)]
+    np.testing.assert_allclose(history["learning_rate"], expected, rtol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def finished(data, tmp_path_factory):
+    """A round of all three steps, so that the model kept is the last one."""
+    recipe = ERANN.for_dataset("tones", fold=1, **SMALL | {"iterations": 3})
+    return train(recipe, data_dir=data, runs_dir=tmp_path_factory.mktemp("runs"), progress=False)
+
+
+def test_the_model_kept_is_the_average(finished):
+    _, arrays, _ = state(finished)
+    model = finished.model()
+    weights = [w.numpy() for w in model.trainable_variables]
+    for index, weight in enumerate(weights):
+        assert np.array_equal(weight, arrays[f"average/{index}"])
+    raw = {name: value for name, value in arrays.items() if name.startswith("network/")}
+    assert not any(np.array_equal(weights[-2], value) for value in raw.values())
+    statistics = {value.tobytes() for name, value in arrays.items() if "average" in name}
+    assert model.get_layer("input_bn").moving_mean.numpy().tobytes() in statistics
+
+
+def test_a_run_evaluates_its_clips_at_their_own_lengths(finished, data):
+    assert finished.path.parts[-2:] == ("erann", "tones-fold1-seed0")
+    metrics = evaluate_run(finished, data_dir=data, progress=False)
+    assert metrics["accuracy"] == pytest.approx(finished.finished["best_value"])
+    records, model = open_records("tones", sample_rate=44100, data_dir=data), finished.model()
+    from keras_audio.data import clip_arrays
+
+    correct = [
+        int(np.argmax(model(waveform[np.newaxis])[0])) == clip.label
+        for (_, waveform), clip in zip(clip_arrays(records, [1]), records.clips([1]), strict=True)
+    ]
+    assert metrics["accuracy"] == np.mean(correct)
+
+
+def test_a_task_that_does_not_fit_the_labels_is_refused(data, tmp_path):
+    for dataset, task in (("tones", "tagging"), ("tags", "classification")):
+        recipe = ERANN.for_dataset(dataset, fold=1, **SMALL, task=task)
+        with pytest.raises(ValueError, match=f"several labels a clip.*{dataset}"):
+            train(recipe, data_dir=data, run=tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_first_weights_are_kept_with_the_run(finished, data, tmp_path):
+    recipe = ERANN.for_dataset("tones", fold=1, fine_tune=True, **SMALL | {"iterations": 1})
+    arguments = {"data_dir": data, "run": tmp_path / "run", "progress": False}
+    run = train(recipe, init_from=finished.path, **arguments)
+    source = finished.path / "model.keras"
+    assert (run.path / "initial.keras").read_bytes() == source.read_bytes()
+    assert read_json(run.path / "initial.json")["source"] == str(finished.path)
+    # Going on needs no source, and takes no other.
+    assert train(recipe, resume=True, **arguments).finished == run.finished
+    assert train(recipe, resume=True, init_from=source, **arguments).finished == run.finished
+    with pytest.raises(ValueError, match="weights that .* was begun with"):
+        train(recipe, resume=True, init_from=run.path / "model.keras", **arguments)
+    with pytest.raises(ValueError, match="new weights"):
+        scratch = {**arguments, "run": finished.path}
+        train(finished.recipe, resume=True, init_from=source, **scratch)
+    assert RunFolder(run.path).recipe.learning_rate == 1e-4
