@@ -155,8 +155,8 @@ def folder_name(recipe: ERANN, start: str) -> str:
     """The folder of a variant's runs, `<s_m>-<w>-<variant>`."""
     usual = ERANN.for_dataset(recipe.dataset)
     parts = [f"{recipe.s_m}-{recipe.width}", recipe.mixup]
-    if recipe.spec_augment:
-        parts.append("spec_augment")
+    if not recipe.spec_augment:
+        parts.append("no_spec_augment")
     if recipe.pitch_variants:
         parts.append("pitch_shift")
     if recipe.crop_duration != usual.crop_duration:

@@ -97,7 +97,11 @@ def test_other_data_sets_and_systems_follow_the_forms(experiment):
     assert [f"iterations={small.iterations}", f"ema_decay={small.ema_decay}"] == [
         text for text in erann_variants.SETTINGS["esc10"] if "interval" not in text
     ]
-    ablation = recipes(experiment, "--dataset", "esc10", "--tables", "3", "--folds", "1")
+    found = all_cells(experiment, "--dataset", "esc10", "--tables", "3", "--folds", "1")
+    ablation = [cell.recipe for cell in found]
+    paths = {str(cell.path) for cell in found}
+    assert "runs/erann/3-1-between_class/esc10-fold1-seed0" in paths
+    assert "runs/erann/3-1-none-no_spec_augment/esc10-fold1-seed0" in paths
     pairs = {(recipe.mixup, recipe.spec_augment) for recipe in ablation}
     assert len(ablation) == len(pairs) == 8
     asked = ["--dataset", "esc10", "--mixup", "none,standard", "--spec-augment", "off"]
@@ -275,7 +279,7 @@ def test_a_run_from_scratch_and_one_fine_tuned(toy_data_44100, tmp_path):
     command += ["--to", tmp_path / "results", "--set", "iterations=2", "--set", "batch_size=4"]
     command += ["--set", "evaluation_interval=2", "--set", "crop_duration=1"]
     command += ["--set", "duration=0.5"]
-    run = tmp_path / "runs" / "erann" / "3-1-between_class-spec_augment-crop1"
+    run = tmp_path / "runs" / "erann" / "3-1-between_class-crop1"
     source = run / "toy_sounds-fold1-seed0"
     for more in ([], ["--starts", "fine_tune", "--init-from", source]):
         result = subprocess.run(list(map(str, command + more)), capture_output=True, text=True)
