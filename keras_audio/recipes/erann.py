@@ -53,7 +53,7 @@ class ERANN(Recipe):
 
     Command:
         keras-audio train erann --dataset esc10 --fold 1 --set s_m=3 --set width=1
-        --set iterations=1500 --set evaluation_interval=100 --set ema_decay=0.99
+        --set iterations=800 --set evaluation_interval=100 --set ema_decay=0.99 --set schedule=one_cycle --set learning_rate=0.001
 
     To expect of it: `results/erann_esc10.md`. The paper: 0.892 on ESC-50 for ERANN-1-3 from
     scratch, 0.961 for ERANN-2-5 fine-tuned (Table 6).
