@@ -191,9 +191,11 @@ def _recipe(options: argparse.Namespace) -> Recipe:
     default, fine_tune = cls().dataset, options.init_from is not None
     dataset = fields.pop("dataset", settings.get("dataset", default))
     # The default fold is one of the default data set's, which may have more of them.
-    if dataset != default and "fold" not in cls.paper_settings(dataset, fine_tune=fine_tune):
+    # By the data set's own name, whatever its records are called.
+    paper = cls.paper_settings(options.dataset or dataset, fine_tune=fine_tune)
+    if dataset != default and "fold" not in paper:
         fields.setdefault("fold", 1)
-    recipe = cls.for_dataset(dataset, fine_tune=fine_tune, **fields)
+    recipe = cls(**{**paper, "dataset": dataset, **fields})
     return with_settings(recipe, options.set)
 
 

@@ -26,7 +26,9 @@ def test_rooms_that_run_on_any_keras_backend_import_no_tensorflow(room):
         assert not {"tensorflow", "tensorflow_datasets"} & set(imports(path, anywhere=True)), path
 
 
-@pytest.mark.parametrize("module", ["cli.py", "demo.py", "audio.py", "files.py", "recipes"])
+@pytest.mark.parametrize(
+    "module", ["cli.py", "cli_parser.py", "demo.py", "audio.py", "files.py", "recipes"]
+)
 def test_what_the_help_needs_imports_nothing_heavy(module):
     path = PACKAGE / module
     heavy = {"tensorflow", "tensorflow_datasets", "keras", "librosa", "sklearn", "matplotlib"}

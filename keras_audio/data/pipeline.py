@@ -15,6 +15,8 @@ import tensorflow as tf
 
 from keras_audio.data.records import Clip, Records
 
+_LEAST_CHUNK = 500  # steps, for a new data set takes as long as a few
+
 
 class TrainingBatches:
     """Batches of the clips of some folds, pass after pass, in an order of its own each pass.
@@ -32,8 +34,8 @@ class TrainingBatches:
         crop_samples: Length to which clips are cut, or zero-padded at their end, before the clip
             steps; None leaves their length alone.
         random_crop: Whether the cut begins at a random sample, or else at the first.
-        balanced: Draw all classes equally often: in a pass, a clip comes in proportion to the sum
-            of one over the sizes of its classes.
+        balanced: Draw as if a class was drawn at random, then one of its clips: in a pass, a clip
+            comes in proportion to the sum of one over the sizes of its classes.
         whole_batches: Leave out, in each pass, the clips that do not fill a batch; otherwise the
             last batch of a pass may be smaller.
 
@@ -71,6 +73,17 @@ class TrainingBatches:
                 f"Expected batch_size to be at most {len(clips)}, the number of training clips. "
                 f"Received: {batch_size=}"
             )
+
+    def chunk(self, first: int) -> int:
+        """How many steps from `first` on are best asked for at once.
+
+        To the end of a pass, since going on inside one reads a streamed set anew from there; to the
+        end of several where they are short and in memory.
+        """
+        passes = 1
+        if self._source.in_memory and self._whole:
+            passes = math.ceil(_LEAST_CHUNK / self.steps_per_pass)
+        return passes * self.steps_per_pass - first % self.steps_per_pass
 
     def steps(self, first: int, count: int) -> tf.data.Dataset:
         """The batches of the steps `first` to `first + count`, counted from 0 over all passes.
@@ -201,7 +214,7 @@ class EvaluationBatches:
 
 def clip_arrays(records: Records, folds: Sequence[int]) -> Iterator[tuple[str, np.ndarray]]:
     """Iterate over (clip id, float32 waveform (samples, channels)) of `folds`, in stored order."""
-    for example in records.dataset(folds).as_numpy_iterator():
+    for example in records.dataset(folds, pitch_shifted=False).as_numpy_iterator():
         yield example["clip_id"].decode(), example["audio"].astype(np.float32) / 32768
 
 
@@ -232,13 +245,15 @@ class _Source:
     def _read(self) -> tf.Tensor:
         samples = np.empty((self._ends[-1], self._records.channels), np.int16)
         start = 0
-        for example, end in zip(
-            self._records.dataset(self._folds).as_numpy_iterator(), self._ends, strict=True
-        ):
+        for example, end in zip(self._read_all().as_numpy_iterator(), self._ends, strict=True):
             samples[start:end] = example[self._key]
             start = end
         with tf.device("CPU:0"):
             return tf.constant(samples)
+
+    def _read_all(self) -> tf.data.Dataset:
+        shifted = self._key == "pitch_shifted"
+        return self._records.dataset(self._folds, pitch_shifted=shifted)
 
     def audio(self, index: tf.Tensor) -> tf.Tensor:
         """Samples (variants * samples, channels) int16 of a clip in memory."""
@@ -256,7 +271,7 @@ class _Source:
     def stored_order(self) -> tf.data.Dataset:
         """(index, samples) of every clip, read from disk."""
         return (
-            self._records.dataset(self._folds)
+            self._read_all()
             .map(lambda example: example[self._key], num_parallel_calls=tf.data.AUTOTUNE)
             .enumerate()
         )
@@ -277,7 +292,7 @@ class _Source:
 
 
 def _balanced_rates(clips: Sequence[Clip]) -> np.ndarray:
-    """How often each clip comes in a pass on average, so that all classes come equally often."""
+    """How often each clip comes in a pass if a class is drawn, then one of its clips."""
     sizes: dict[int, int] = {}
     for clip in clips:
         for label in clip.labels:

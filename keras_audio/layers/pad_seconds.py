@@ -19,12 +19,13 @@ class PadSeconds(keras.layers.Layer):
         sample_rate: Of the waveforms, in Hz.
         hop_length: Samples from a frame of the STFT to the next.
         frames_per_second: Frames that each begun second has.
+        least_seconds: Seconds that the output has at least.
 
     Input shape:
         `(batch, samples, channels)`
 
     Output shape:
-        `(batch, samples of t whole seconds, channels)`, t at least 1, float32 under every policy.
+        `(batch, samples of t whole seconds, channels)`, float32 under every policy.
 
     Raises:
         ValueError: If an argument is not a positive whole number, or a second has more hops than
@@ -42,6 +43,7 @@ class PadSeconds(keras.layers.Layer):
         sample_rate: int,
         hop_length: int,
         frames_per_second: int = 128,
+        least_seconds: int = 1,
         name="pad_seconds",
         **kwargs,
     ):
@@ -51,6 +53,7 @@ class PadSeconds(keras.layers.Layer):
         self.sample_rate = at_least("sample_rate", sample_rate, 1)
         self.hop_length = at_least("hop_length", hop_length, 1)
         self.frames_per_second = at_least("frames_per_second", frames_per_second, 1)
+        self.least_seconds = at_least("least_seconds", least_seconds, 1)
         if self.hop_length * self.frames_per_second < self.sample_rate:
             raise ValueError(
                 f"Expected frames_per_second to be at least the hops of {hop_length} samples in a "
@@ -66,7 +69,7 @@ class PadSeconds(keras.layers.Layer):
         """
         # Plain numbers where the shape is static, tensors where it is not.
         larger = max if isinstance(samples, int) else ops.maximum
-        seconds = larger(-(-samples // self.sample_rate), 1)
+        seconds = larger(-(-samples // self.sample_rate), self.least_seconds)
         last_frame = (seconds * self.frames_per_second - 1) * self.hop_length
         return larger(seconds * self.sample_rate, last_frame)
 
@@ -88,4 +91,5 @@ class PadSeconds(keras.layers.Layer):
             "sample_rate": self.sample_rate,
             "hop_length": self.hop_length,
             "frames_per_second": self.frames_per_second,
+            "least_seconds": self.least_seconds,
         }

@@ -6,7 +6,6 @@ the widening factor w, any whole number from 1.
 """
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from keras import layers
@@ -27,7 +26,7 @@ KERNELS = {1: (3, 3, 1), 2: (3, 3, 1), 4: (6, 5, 2)}
 BLOCKS_PER_STAGE = 4
 
 
-def erann_front_end(x):
+def erann_front_end(x, *, least_seconds: int = 1):
     """Zero-pad to whole seconds and take the log-mel spectrogram of section 3.1.
 
     Hann windows of 1380 samples, hops of 345, 128 mel bins from 50 to 14000 Hz: 128 frames a
@@ -36,11 +35,12 @@ def erann_front_end(x):
 
     Args:
         x: `(batch, samples, channels)` at 44.1 kHz, of any length.
+        least_seconds: Seconds that shorter clips are padded to. The paper: to the next second.
 
     Returns:
         `(batch, 128, 128 frames a begun second, channels)` in dB.
     """
-    x = PadSeconds(SAMPLE_RATE, hop_length=345)(x)
+    x = PadSeconds(SAMPLE_RATE, hop_length=345, least_seconds=least_seconds)(x)
     return LogMelSpectrogram(
         SAMPLE_RATE, n_fft=1380, hop_length=345, num_mels=NUM_MELS, fmin=FMIN, fmax=FMAX
     )(x)
@@ -53,7 +53,7 @@ def mel_frequencies() -> list[float]:
     return librosa.mel_frequencies(NUM_MELS + 2, fmin=FMIN, fmax=FMAX)[1:-1].tolist()
 
 
-def parse_name(name: str) -> Mapping[str, Any] | None:
+def parse_name(name: str) -> dict[str, Any] | None:
     """Give the keywords that the name of a network stands for, None if it is none of these.
 
     Example:

@@ -78,9 +78,7 @@ class Parts:
 
     def dense(self, units: int, name: str) -> layers.Layer:
         """Make a Dense layer in float32 under every dtype policy."""
-        return layers.Dense(
-            units, kernel_regularizer=self._penalty(), dtype="float32", name=name
-        )
+        return layers.Dense(units, kernel_regularizer=self._penalty(), dtype="float32", name=name)
 
     def max_pool(self, size, name: str, padding: str = "valid") -> layers.Layer:
         """Make a max-pool whose strides are its size."""

@@ -25,8 +25,7 @@ def load_source(path: str | os.PathLike) -> keras.Model:
     Raises:
         ValueError: If it is neither, is damaged, or holds code of its own (a Lambda layer).
     """
-    import keras_audio.augment
-    import keras_audio.layers  # noqa: F401 - both make our layers known to Keras
+    import keras_audio.custom_objects  # noqa: F401 - makes our layers known to Keras
 
     file = model_file(path)
     config = _read_config(file)

@@ -1,7 +1,7 @@
 """Verbitskiy et al. 2022: ERANN on AudioSet, ESC-50, UrbanSound8K and RAVDESS."""
 
 import dataclasses
-import re
+import math
 from typing import Any, ClassVar, Literal
 
 from keras_audio.recipes.recipe import Recipe
@@ -46,14 +46,17 @@ class ERANN(Recipe):
     Decided here, where the paper is silent or its section 3.3 is missing: time masks of up to 8
     frames a second of t_c and frequency masks of up to 16 mel bins, two each, filled with the
     clip's mean; binary cross-entropy for tagging; evaluation every 500 iterations from scratch
-    and every 100 when fine-tuned; clips shorter than t_c are zero-padded; held-out clips are
-    measured whole, each zero-padded to its own whole seconds, up to `duration`; eight stored
-    variants of pitch a clip; batches are always full, so that a pass leaves out the rest.
+    and every 100 when fine-tuned; clips shorter than t_c are zero-padded to it, in training and
+    ever after, so that what is measured and served is what was trained; held-out clips are
+    measured whole, each zero-padded to its own whole seconds, up to `duration`; one share a clip,
+    uniform from 0 to 1, in every kind of mixup; eight stored variants of pitch a clip; batches
+    are always full, so that a pass leaves out the rest.
     Batch-norm statistics are averaged with the weights, see `WeightAverage`.
 
     Command:
         keras-audio train erann --dataset esc10 --fold 1 --set s_m=3 --set width=1
-        --set iterations=800 --set evaluation_interval=100 --set ema_decay=0.99 --set schedule=one_cycle --set learning_rate=0.001
+        --set iterations=800 --set evaluation_interval=100 --set ema_decay=0.99
+        --set schedule=one_cycle --set learning_rate=0.001
 
     To expect of it: `results/erann_esc10.md`. The paper: 0.892 on ESC-50 for ERANN-1-3 from
     scratch, 0.961 for ERANN-2-5 fine-tuned (Table 6).
@@ -71,7 +74,7 @@ class ERANN(Recipe):
         spec_augment_fill: What a mask holds: the clip's mean, or the log-mel's floor.
         pitch_variants: Stored pitch-shifted variants a clip, of which training draws one each
             time; 0 trains on the clips as they are.
-        balanced_sampling: Whether all classes are drawn equally often.
+        balanced_sampling: Whether a class is drawn at random, then one of its clips.
         iterations: Steps of training.
         evaluation_interval: Steps from an evaluation of the held-out clips to the next.
         learning_rate: The constant rate, or the highest of the cycle.
@@ -151,8 +154,9 @@ class ERANN(Recipe):
             >>> ERANN.fields_of_model("erann_2_5")
             {'s_m': 2, 'width': 5}
         """
-        match = re.fullmatch(r"erann_([0-3])_([1-9][0-9]*)", model_name)
-        return {"s_m": int(match[1]), "width": int(match[2])} if match else None
+        from keras_audio.models.erann import parse_name
+
+        return parse_name(model_name)
 
     def smoke(self) -> "ERANN":
         """Two rounds of two small batches."""
@@ -186,11 +190,15 @@ class ERANN(Recipe):
         return self.ema_decay
 
     @property
+    def _training_seconds(self) -> float:
+        """What every training clip is cropped or padded to."""
+        return self.duration if self.crop_duration is None else self.crop_duration
+
+    @property
     def training_data(self) -> dict[str, Any]:
         """The temporal crop and balanced sampling; a pass leaves out what fills no batch."""
-        seconds = self.duration if self.crop_duration is None else self.crop_duration
         return {
-            "crop_samples": round(seconds * self.sample_rate),
+            "crop_samples": round(self._training_seconds * self.sample_rate),
             "random_crop": self.crop_duration is not None,
             "balanced": self.balanced_sampling,
             "whole_batches": True,
@@ -215,10 +223,9 @@ class ERANN(Recipe):
         del statistics
         feature_steps = []
         if self.spec_augment:
-            seconds = self.training_data["crop_samples"] / self.sample_rate
             feature_steps = [
                 SpecAugment(
-                    max_time_width=max(1, round(8 * seconds)),
+                    max_time_width=max(1, round(8 * self._training_seconds)),
                     max_frequency_width=16,
                     fill=self.spec_augment_fill,
                     floor=FLOOR_DB,
@@ -231,6 +238,7 @@ class ERANN(Recipe):
             channels=self.channels,
             classifier_activation="sigmoid" if self.multi_label else "softmax",
             feature_steps=feature_steps,
+            least_seconds=math.ceil(self._training_seconds),
             batch_norm_momentum=self.batch_norm_momentum,
             batch_norm_epsilon=self.batch_norm_epsilon,
         )
@@ -240,14 +248,15 @@ class ERANN(Recipe):
         from keras_audio.augment import BetweenClassLogMelMixup, BetweenClassMixup, StandardMixup
         from keras_audio.models.erann import FLOOR_DB, mel_frequencies
 
+        # Not SpecAugment's: equal seeds would draw shares and masks of equal numbers.
+        seed = (self.seed + 1) % 2**32
         if self.mixup == "none":
             return None
         if self.mixup == "standard":
-            return StandardMixup(seed=self.seed), self.clip_boundary
+            return StandardMixup(seed=seed), self.clip_boundary
         if self.mixup == "between_class":
-            return BetweenClassMixup(self.sample_rate, seed=self.seed), self.clip_boundary
-        layer = BetweenClassLogMelMixup(mel_frequencies(), floor=FLOOR_DB, seed=self.seed)
-        return layer, "log_mel"
+            return BetweenClassMixup(self.sample_rate, seed=seed), self.clip_boundary
+        return BetweenClassLogMelMixup(mel_frequencies(), floor=FLOOR_DB, seed=seed), "log_mel"
 
     def build_optimizer(self):
         """Adam (section 4.1); a schedule lives in it, so that it resumes with it."""

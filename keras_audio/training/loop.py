@@ -10,7 +10,7 @@ import math
 import os
 import pathlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -136,7 +136,7 @@ class TrainingLoop:
             Stopped: If `stop` asked for it; a checkpoint of the last step was written.
         """
         self._stop, self._show = stop, progress
-        self._steps, self._steps_per_round = steps, steps_per_round
+        self._steps, self._steps_per_round, self._batches = steps, steps_per_round, batches
         rounds = math.ceil(steps / steps_per_round)
         callbacks = keras.callbacks.CallbackList(
             [
@@ -159,9 +159,10 @@ class TrainingLoop:
             disable=None if progress else True,  # None: shown on a terminal only
             dynamic_ncols=True,
         )
+        following = self._following_batches(place.epoch * steps_per_round + place.step)
         with self._bar:
             while place.epoch < rounds and not place.finished:
-                logs = self._run_round(batches, validation_batches)
+                logs = self._run_round(following, validation_batches)
                 self.network.stop_training = False
                 callbacks.on_epoch_end(place.epoch, logs)
                 self._end_round(logs, rounds)
@@ -169,16 +170,22 @@ class TrainingLoop:
         callbacks.on_train_end()
         return place
 
-    def _run_round(self, batches: TrainingBatches, validation_batches) -> dict[str, float]:
+    def _following_batches(self, first: int) -> Iterator:
+        """The batches from a step on; those of a pass from one reading, through its rounds."""
+        while first < self._steps:
+            count = min(self._batches.chunk(first), self._steps - first)
+            dataset = self._batches.steps(first, count)
+            yield from self.strategy.experimental_distribute_dataset(dataset)
+            first += count
+
+    def _run_round(self, following: Iterator, validation_batches) -> dict[str, float]:
         place = self.position
         if place.step == 0:
             self.totals.assign(tf.zeros_like(self.totals))
         self._bar.set_description(f"round {place.epoch + 1}")
-        first = place.epoch * self._steps_per_round
-        last = min(first + self._steps_per_round, self._steps)
-        remaining = batches.steps(first + place.step, last - first - place.step)
-        for batch in self.strategy.experimental_distribute_dataset(remaining):
-            self.train_step(batch)
+        length = min(self._steps_per_round, self._steps - place.epoch * self._steps_per_round)
+        while place.step < length:
+            self.train_step(next(following))
             place.step += 1
             # Reading the sums waits for the step, so only when the bar is drawn.
             if self._bar.update():

@@ -71,8 +71,7 @@ class RunFolder:
         """
         import keras
 
-        import keras_audio.augment
-        import keras_audio.layers  # noqa: F401 - both make our layers known to Keras
+        import keras_audio.custom_objects  # noqa: F401 - makes our layers known to Keras
 
         path = self.path / "model.keras"
         if not path.is_file():

@@ -53,7 +53,8 @@ def train(
     Args:
         recipe: What to train.
         data_dir: Where `keras-audio prepare` put the records.
-        runs_dir: Where the run folder `<recipe>/<data set>-fold<k>-seed<s>` is made.
+        runs_dir: Where the run folder `<recipe>/<data set>-fold<k>-seed<s>` is made; with
+            `init_from` it ends in `-fine_tuned`.
         run: The run folder itself, in place of one under `runs_dir`.
         resume: Go on with the run if it was begun; return it if it is finished.
         force: Delete what the run folder holds and begin anew.
@@ -76,26 +77,24 @@ def train(
     if resume and force:
         raise ValueError("Expected resume or force, not both. Received: resume=True, force=True")
     records, split = open_data(recipe, data_dir)
-    _check_lengths(recipe, split)
     path = pathlib.Path(run) if run is not None else default_run_path(recipe, runs_dir)
+    if run is None and init_from is not None:
+        path = path.with_name(f"{path.name}-fine_tuned")
+    # All that can be refused is, before anything is made or deleted.
+    _check_clips(recipe, split)
+    if init_from is not None:
+        _check_source(recipe, len(records.labels), init_from, path if force else None)
     session = describe_environment() | {"strategy": strategy, "deterministic": deterministic}
     with locked(path.absolute().with_name(f".{path.absolute().name}.lock"), "train this run"):
         if force:
             _discard(path)
-        begun = (path / "recipe.json").is_file()
         folder = _open_run(
             path, recipe, records, split.to_dict(), session, init_from, resume=resume
         )
         if not folder.finished:
             if deterministic:
                 tf.config.experimental.enable_op_determinism()
-            try:
-                _train(folder, records, split, strategy, max_steps, progress)
-            except ValueError:
-                # Refused at the start: what was corrected must find the place free.
-                if not begun and not (path / "checkpoints" / "last.npz").is_file():
-                    _discard(path)
-                raise
+            _train(folder, records, split, strategy, max_steps, progress)
     return folder
 
 
@@ -221,7 +220,8 @@ def _train(
     )
 
 
-def _check_lengths(recipe: Recipe, split: Split) -> None:
+def _check_clips(recipe: Recipe, split: Split) -> None:
+    """Refuse clips that the recipe cannot be trained on or measured with."""
     short = [
         clip.clip_id
         for clip in [*split.train, *split.validation]
@@ -233,6 +233,32 @@ def _check_lengths(recipe: Recipe, split: Split) -> None:
             f"Expected clips of at least {recipe.min_samples} samples for this recipe. "
             f"Received: shorter ones in {recipe.dataset}, {', '.join(short[:3])}{more}"
         )
+    if recipe.training_data.get("whole_batches") and len(split.train) < recipe.batch_size:
+        raise ValueError(
+            f"Expected batch_size to be at most {len(split.train)}, the number of training clips. "
+            f"Received: batch_size={recipe.batch_size}"
+        )
+    if not any(clip.labels for clip in split.validation):
+        raise ValueError(
+            f"Expected held-out clips of some class. Received: none in fold {recipe.fold} of "
+            f"{recipe.dataset}"
+        )
+
+
+def _check_source(
+    recipe: Recipe,
+    num_classes: int,
+    init_from: str | os.PathLike,
+    discarded: pathlib.Path | None,
+) -> None:
+    """Refuse first weights that do not fit, or that lie in the folder that is to be deleted."""
+    file = model_file(init_from)
+    if discarded is not None and file.resolve().is_relative_to(discarded.resolve()):
+        raise ValueError(
+            f"Expected first weights from outside of {discarded}, which --force deletes; choose "
+            f"another folder with --run. Received: init_from={init_from}"
+        )
+    transfer_weights(load_source(file), recipe.build_model(num_classes))
 
 
 def _discard(path: pathlib.Path) -> None:
@@ -273,7 +299,7 @@ def _open_run(
                 f"Expected the clips with which {path} was begun. Received: other clips, labels or "
                 f"samples in {records.path}"
             )
-        _check_source(folder, init_from)
+        _check_same_source(folder, init_from)
         if not folder.finished:
             _note_session(folder, session)
         return folder
@@ -295,7 +321,7 @@ def _open_run(
     return RunFolder(path)
 
 
-def _check_source(folder: RunFolder, init_from: str | os.PathLike | None) -> None:
+def _check_same_source(folder: RunFolder, init_from: str | os.PathLike | None) -> None:
     """Refuse to go on with other first weights than the run was begun with."""
     if init_from is None:
         return

@@ -32,6 +32,11 @@ def test_each_begun_second_has_128_frames(samples, seconds):
     assert not padded[:, samples:].any()
 
 
+def test_least_seconds_are_those_of_shorter_clips_only():
+    layer = PadSeconds(44100, hop_length=345, least_seconds=4)
+    assert [layer.padded_samples(n) for n in (1, 176400, 176401)] == [176400, 176400, 220500]
+
+
 def test_frames_of_the_spectrogram_behind_it():
     waveform = keras.Input((None, 1))
     x = PadSeconds(44100, hop_length=345)(waveform)
@@ -44,13 +49,13 @@ def test_frames_of_the_spectrogram_behind_it():
 def test_it_is_float32_under_mixed_precision_and_rebuilds():
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        layer = PadSeconds(8000, hop_length=100, frames_per_second=80)
+        layer = PadSeconds(8000, hop_length=100, frames_per_second=80, least_seconds=2)
         padded = layer(np.ones((1, 8000, 1), "float32"))
         assert keras.backend.standardize_dtype(padded.dtype) == "float32"
     finally:
         keras.config.set_dtype_policy("float32")
     again = PadSeconds.from_config(layer.get_config())
-    assert again.padded_samples(8001) == layer.padded_samples(8001) == 16000
+    assert again.padded_samples(1) == layer.padded_samples(1) == 16000
 
 
 def test_more_hops_than_frames_are_refused():

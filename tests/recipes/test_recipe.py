@@ -177,3 +177,6 @@ def test_each_kind_of_mixup_stands_where_table_3_says(kind, layer, boundary):
     mixing, place = ERANN(mixup=kind).build_mixing()
     assert (type(mixing).__name__, place) == (layer, boundary)
     assert ERANN(mixup="none").build_mixing() is None
+    # Else the shares of the mix and the widths of the masks would be equal numbers.
+    masks = ERANN(s_m=3, width=1).build_model(2).get_layer("spec_augment")
+    assert mixing.seed != masks.seed

@@ -152,6 +152,16 @@ def test_a_run_evaluates_its_clips_at_their_own_lengths(finished, data):
     assert metrics["accuracy"] == np.mean(correct)
 
 
+def test_short_clips_are_measured_and_served_as_they_were_trained(finished):
+    """All are padded to t_c, so that a sound means the same with and without those zeros."""
+    recipe = ERANN.for_dataset("tones", fold=1, **SMALL | {"crop_duration": 3.0})
+    assert recipe.training_data["crop_samples"] == 3 * 44100
+    model = recipe.build_model(2)
+    sound = np.random.default_rng(0).normal(size=(1, 30000, 1)).astype("float32")
+    padded = np.pad(sound, [(0, 0), (0, 3 * 44100 - 30000), (0, 0)])
+    np.testing.assert_array_equal(model(sound), model(padded))
+
+
 def test_a_task_that_does_not_fit_the_labels_is_refused(data, tmp_path):
     for dataset, task in (("tones", "tagging"), ("tags", "classification")):
         recipe = ERANN.for_dataset(dataset, fold=1, **SMALL, task=task)
@@ -176,3 +186,21 @@ def test_first_weights_are_kept_with_the_run(finished, data, tmp_path):
         scratch = {**arguments, "run": finished.path}
         train(finished.recipe, resume=True, init_from=source, **scratch)
     assert RunFolder(run.path).recipe.learning_rate == 1e-4
+
+
+def test_force_does_not_delete_what_it_starts_from(finished, data):
+    for source in (finished.path, finished.path / "model.keras"):
+        with pytest.raises(ValueError, match="outside of .*--force deletes"):
+            train(finished.recipe, data_dir=data, run=finished.path, force=True, init_from=source)
+    wider = ERANN.for_dataset("tones", fold=1, **SMALL | {"width": 2})
+    with pytest.raises(ValueError, match="layer stage0_block1_conv1"):
+        before = finished.path.with_name("before")
+        train(wider, data_dir=data, run=before, force=True, init_from=finished.path)
+    assert finished.model() and not before.exists()
+
+
+def test_what_cannot_be_measured_or_trained_is_refused_at_the_start(data, tmp_path):
+    large = ERANN.for_dataset("tones", fold=1, **SMALL | {"batch_size": 7})
+    with pytest.raises(ValueError, match="at most 6, the number of training clips.*batch_size=7"):
+        train(large, data_dir=data, run=tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()

@@ -227,6 +227,7 @@ from keras_audio.training import train
 
 class WithoutBatchNorm(ResidualBlocks):
     name = "without_batch_norm"
+    averaging_decay = 0.5  # what is kept and compared is the average
 
     def build_model(self, num_classes, statistics=None):
         x = inputs = keras.Input((None, 1), name="waveform")
