@@ -218,7 +218,8 @@ def mean_and_deviation(rows: Iterable[dict], metric: str) -> str:
     """The mean of a metric in percent over folds and seeds, with the deviation over either.
 
     A fold's value is its mean over the seeds, and a seed's its mean over the folds: the first
-    deviation says how far folds differ, the second what chance does to the whole.
+    deviation says how far folds differ, the second what chance does to the whole. Where a grid is
+    not complete, folds are compared over the seeds that all of them have, and seeds likewise.
 
     Example:
         >>> rows = [{"fold": fold, "seed": seed, "accuracy": fold / 10 + seed / 100}
@@ -227,14 +228,21 @@ def mean_and_deviation(rows: Iterable[dict], metric: str) -> str:
         ('75.0 ± 7.1', '70.0')
         >>> mean_and_deviation(rows, "accuracy")
         '76.0 ± 7.1 (folds) ± 1.0 (seeds)'
+        >>> mean_and_deviation(rows[:4], "accuracy")  # fold 8 has the first seed only
+        '73.2 ± 7.1 (folds) ± 1.0 (seeds)'
     """
     rows = list(rows)
     text = f"{np.mean([100 * float(row[metric]) for row in rows]):.1f}"
     spreads = {}
-    for axis in ("fold", "seed"):
-        groups = gathered((row[axis], 100 * float(row[metric])) for row in rows)
-        if len(groups) > 1:
-            spreads[axis] = np.std([np.mean(group) for group in groups.values()], ddof=1)
+    for axis, other in (("fold", "seed"), ("seed", "fold")):
+        groups = gathered((row[axis], row) for row in rows)
+        shared = set.intersection(*({row[other] for row in group} for group in groups.values()))
+        if len(groups) > 1 and shared:
+            means = [
+                np.mean([100 * float(row[metric]) for row in group if row[other] in shared])
+                for group in groups.values()
+            ]
+            spreads[axis] = np.std(means, ddof=1)
     for axis, spread in spreads.items():
         named = f" ({axis}s)" if "seed" in spreads else ""
         text += f" ± {spread:.1f}{named}"

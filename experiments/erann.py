@@ -47,6 +47,7 @@ from erann_variants import (
     published,
     read_run,
     usual_recipe,
+    variant_of,
 )
 
 from keras_audio.quiet import import_tensorflow
@@ -54,6 +55,7 @@ from keras_audio.recipes import ERANN
 
 # The official folds. AudioSet has none: its evaluation set is to be fold 1 of the CSV.
 FOLDS = {"audioset": 1, "esc50": 5, "esc10": 5, "urbansound8k": 10, "ravdess": 4}
+PAPER_SEEDS = (0, 1, 2)  # "all experiments are repeated three times"
 BENCHMARK = pathlib.Path(__file__).resolve().parent.parent / "benchmarks" / "erann.py"
 
 
@@ -103,7 +105,8 @@ def grid(dataset: str, options: argparse.Namespace) -> Iterator[Cell]:
     found: dict[pathlib.Path, Cell] = {}
     for table in tables or [6]:
         variants = chosen_variants(table, dataset, options)
-        for variant, seed, fold in itertools.product(variants, options.seeds, folds):
+        seeds = options.seeds or (PAPER_SEEDS if dataset in TABLES.values() else (0,))
+        for variant, seed, fold in itertools.product(variants, seeds, folds):
             recipe = build_recipe(variant, dataset, options.set)
             recipe = dataclasses.replace(recipe, fold=fold, seed=seed)
             path = options.runs / ERANN.name / folder_name(recipe, variant.start)
@@ -131,8 +134,15 @@ def chosen_variants(table: int, dataset: str, options: argparse.Namespace) -> li
         if not found and (asked or not theirs):
             found = own_variants(table, dataset, network, options)
         chosen += found
-    # Fine-tuning needs something to start from.
-    return [variant for variant in chosen if variant.start == STARTS[0] or options.init_from]
+    if options.init_from:
+        return chosen
+    left_out = [variant.system for variant in chosen if variant.start != STARTS[0]]
+    if left_out:
+        print(
+            f"not run: {', '.join(dict.fromkeys(left_out))} fine-tuned in Table {table}; "
+            "--init-from says what to start from"
+        )
+    return [variant for variant in chosen if variant.start == STARTS[0]]
 
 
 def own_variants(
@@ -163,6 +173,8 @@ def folder_name(recipe: ERANN, start: str) -> str:
         parts.append(f"crop{recipe.crop_duration:g}" if recipe.crop_duration else "crop_none")
     if start != STARTS[0]:
         parts.append(start)
+    extra = variant_of(recipe, start).extra
+    parts += [text for text in extra if not text.startswith("crop_duration=")]
     return "-".join(parts)
 
 
@@ -232,7 +244,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--folds", type=cells.folds, help="such as 1-5 (default: all official ones)"
     )
-    parser.add_argument("--seeds", type=cells.numbers, default=[0], help="the paper: three")
+    parser.add_argument(
+        "--seeds", type=cells.numbers, help="default: 0,1,2 on the paper's data sets, else 0"
+    )
     parser.add_argument("--speed", action="store_true", help="measure clips a second, too")
     cells.add_options(parser)
     return parser.parse_args(arguments)

@@ -5,6 +5,8 @@ The sounds are tones and noise of a second or two at 44.1 kHz; the network is th
 
 import json
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -204,3 +206,29 @@ def test_what_cannot_be_measured_or_trained_is_refused_at_the_start(data, tmp_pa
     with pytest.raises(ValueError, match="at most 6, the number of training clips.*batch_size=7"):
         train(large, data_dir=data, run=tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
+
+
+MIRRORED = """
+import sys
+import tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+strategy = tf.distribute.MirroredStrategy
+tf.distribute.MirroredStrategy = lambda: strategy(["CPU:0", "CPU:1"])
+from keras_audio.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+def test_mixing_masks_and_averages_on_two_devices(data, tmp_path):
+    """Whether it ends, and both devices end with weights that one model file can hold."""
+    settings = [f"--set={field}={value}" for field, value in SMALL.items()]
+    where = ["--data-dir", str(data), "--run", str(tmp_path / "run"), "--strategy", "mirrored"]
+    command = ["train", "erann", "--dataset", "tones", "--fold", "1", *settings, *where]
+    subprocess.run([sys.executable, "-c", MIRRORED, *command], check=True, timeout=600)
+    run = RunFolder(tmp_path / "run")
+    assert run.history()["iteration"].tolist() == [3, 6, 7]
+    assert np.isfinite(run.history()["val_loss"]).all()
+    with np.load(run.path / "checkpoints" / "last.npz") as file:
+        assert all(np.isfinite(file[name]).all() for name in file if name != "position")
