@@ -102,7 +102,9 @@ def tagged(tmp_path_factory):
 
 def test_tags_of_clips_of_all_lengths(tagged, tmp_path):
     """Clips of a length share batches, longer ones are cut, and rows are in stored order."""
-    recipe = ERANN(dataset="tagged", task="tagging", s_m=3, width=1, duration=2.0)
+    recipe = ERANN(
+        dataset="tagged", task="tagging", s_m=3, width=1, duration=2.0, crop_duration=1.0
+    )
     records = open_records("tagged", sample_rate=44100, data_dir=tagged)
     run = untrained(recipe, records, tmp_path / "run")
     RunFolder(run).write_history(

@@ -53,7 +53,7 @@ def settle(model):
 
 @pytest.fixture(scope="module")
 def recipe():
-    return ERANN(task="tagging", s_m=3, width=1, duration=2.5)
+    return ERANN(task="tagging", s_m=3, width=1, duration=2.5, crop_duration=1.0)
 
 
 @pytest.fixture(scope="module")
