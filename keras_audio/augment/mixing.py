@@ -51,7 +51,7 @@ class _Mixup(keras.layers.Layer):
         return self.mix(x, share), _blend(targets, share, 1.0 - share)
 
     def mix(self, inputs, share):
-        """Mix the clips such that each is heard as much as its share of the label says.
+        """Mix the clips in these shares; the between-class kinds ask how loud each is heard.
 
         Args:
             inputs: As in the call, float32.
@@ -60,7 +60,7 @@ class _Mixup(keras.layers.Layer):
         Returns:
             As the inputs.
         """
-        raise NotImplementedError
+        return _blend(inputs, share, 1.0 - share)
 
     def compute_output_shape(self, inputs_shape, targets_shape):
         """Give the output shapes: those of the inputs and the targets."""
@@ -120,10 +120,6 @@ class StandardMixup(_Mixup):
         uniform = keras.random.uniform(shape, minval=1e-7, dtype="float32", seed=seed)
         logarithms = ops.log(gamma) + ops.log(uniform) / self.alpha
         return ops.sigmoid(logarithms[0] - logarithms[1])
-
-    def mix(self, inputs, share):
-        """Mix the clips; see `StandardMixup`."""
-        return _blend(inputs, share, 1.0 - share)
 
     def get_config(self):
         """Give the arguments that rebuild the layer."""
