@@ -89,9 +89,18 @@ class SoundBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             "folds": list(clip_list.folds),
             "source_fingerprint": clip_list.fingerprint(),
         }
-        # Only where it says something: records without are as they were before there was either.
+        # Only where it says something: records without are as they were before there was any.
         if clip_list.multi_label:
             metadata["multi_label"] = True
+        if clip_list.attributes:
+            features["attributes"] = {name: tfds.features.Text() for name in clip_list.attributes}
+            metadata["attributes"] = list(clip_list.attributes)
+        if clip_list.groups:
+            metadata["groups"] = clip_list.groups
+        if clip_list.held_out_folds:
+            metadata["held_out_folds"] = list(clip_list.held_out_folds)
+        if clip_list.unknown_label is not None:
+            metadata["unknown_label"] = clip_list.unknown_label
         if config.pitch_variants:
             features["pitch_shifted"] = audio
             metadata["pitch_variants"] = config.pitch_variants
@@ -140,6 +149,8 @@ class SoundBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         }
         if decoded.pitch_shifted is not None:
             example["pitch_shifted"] = decoded.pitch_shifted
+        if clip.attributes:
+            example["attributes"] = dict(clip.attributes)
         return example
 
     def _decode(self, clips: Iterable[Clip]) -> Iterator[tuple[Clip, Decoded]]:

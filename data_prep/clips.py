@@ -6,7 +6,8 @@ import dataclasses
 import hashlib
 import os
 import pathlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any
 
 # Of the records' format, and the name of the folder they lie in.
 RECORDS_VERSION = "1.0.0"
@@ -17,7 +18,7 @@ class DatasetCard:
     """What a user wants to know of a data set before preparing it.
 
     Attributes:
-        name: What `prepare` calls it.
+        name: What `prepare` calls it; `family/member` for one of several of a kind.
         title: Its full name.
         clips: How many clips it has; `None` if that depends on the source.
         classes: How many classes; `None` if that depends on the source.
@@ -27,6 +28,7 @@ class DatasetCard:
         layout: What the source folder has to look like.
         labels: The class names in their official order; empty if they depend on the source.
         sample_rate: The rate in Hz that its clips are prepared at unless another is asked for.
+        channels: The number of channels that they are prepared with, likewise.
     """
 
     name: str
@@ -39,6 +41,22 @@ class DatasetCard:
     layout: str
     labels: tuple[str, ...]
     sample_rate: int
+    channels: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """How a data set gets from its source to a list of clips.
+
+    Attributes:
+        card: What it is.
+        list_clips: Lists the clips of a source folder (or table).
+        generate: Writes a source into a folder, for a data set that is generated.
+    """
+
+    card: DatasetCard
+    list_clips: Callable[[pathlib.Path], "ClipList"]
+    generate: Callable[[pathlib.Path], Any] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +69,8 @@ class Clip:
         labels: The names of its classes: exactly one, unless the data set is multi-label.
         fold: The fold it is held out in, from 1.
         source: The recording it was cut from; clips that share one are never separated.
+        attributes: What else is known of it by name, such as its device and city: the same names
+            for all clips of a data set.
     """
 
     clip_id: str
@@ -58,6 +78,7 @@ class Clip:
     labels: tuple[str, ...]
     fold: int
     source: str
+    attributes: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
 
     @property
     def label(self) -> str:
@@ -76,6 +97,9 @@ class ClipList:
         missing: Files that ought to be there but that nothing names, one sentence each.
         notes: What a user should be told, such as files left aside.
         multi_label: Whether a clip may have several classes, or none.
+        groups: For reports: of an attribute, the values of each group by the group's name.
+        held_out_folds: The folds that may be held out; none for any of them.
+        unknown_label: The class of everything that is none of the others, where there is one.
     """
 
     root: pathlib.Path
@@ -84,16 +108,27 @@ class ClipList:
     missing: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     multi_label: bool = False
+    groups: Mapping[str, Mapping[str, Sequence[str]]] = dataclasses.field(
+        default_factory=dict, hash=False
+    )
+    held_out_folds: tuple[int, ...] = ()
+    unknown_label: str | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "clips", tuple(sorted(self.clips, key=_order)))
         _check_labels(self.root, self.labels)
         _check_clips(self.root, self.labels, self.clips, self.multi_label)
+        _check_attributes(self.root, self.clips)
 
     @property
     def folds(self) -> tuple[int, ...]:
         """The folds that have clips, ascending."""
         return tuple(sorted({clip.fold for clip in self.clips}))
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """The names of the clips' attributes."""
+        return tuple(self.clips[0].attributes)
 
     def fingerprint(self) -> str:
         """Hash labels, clips and file sizes, to tell whether a source is still the same one.
@@ -110,6 +145,8 @@ class ClipList:
                 size = -1
             classes = clip.labels if self.multi_label else clip.label
             row = (clip.clip_id, clip.file, classes, clip.fold, clip.source, size)
+            if clip.attributes:  # Others have the fingerprints that they had before there were any.
+                row += (dict(clip.attributes),)
             digest.update(f"{row!r}\n".encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
 
@@ -277,6 +314,16 @@ def _check_clips(
         raise ValueError(
             f"Expected every clip once, got {clip_id!r} {count} times. Received: source={root}"
         )
+
+
+def _check_attributes(root: pathlib.Path, clips: Sequence[Clip]) -> None:
+    names = list(clips[0].attributes)
+    for clip in clips:
+        if list(clip.attributes) != names:
+            raise ValueError(
+                f"Expected the attributes {', '.join(names) or 'none'} for every clip, got "
+                f"{', '.join(clip.attributes) or 'none'} for {clip.file}. Received: source={root}"
+            )
 
 
 def _order(clip: Clip) -> tuple[int, str]:

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import difflib
-import importlib
 import os
 import pathlib
 import re
@@ -11,14 +10,22 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
-from types import ModuleType
 
-from data_prep.clips import RECORDS_VERSION, ClipList, DatasetCard
+from data_prep import audio_folder, esc10, esc50, ravdess, toy_sounds, urbansound8k
+from data_prep.clips import RECORDS_VERSION, ClipList, Dataset, DatasetCard
 from keras_audio.audio import check_channels, check_sample_rate
-from keras_audio.files import locked, read_json
+from keras_audio.files import folder_name, locked, read_json
 
-# Each is the name of a module with a CARD and `list_clips(source)`.
-_DATASETS = ("toy_sounds", "audio_folder", "esc10", "esc50", "urbansound8k", "ravdess")
+_DATASETS = {
+    dataset.card.name: dataset
+    for dataset in (
+        Dataset(toy_sounds.CARD, toy_sounds.list_clips, toy_sounds.write_toy_sounds),
+        *(
+            Dataset(module.CARD, module.list_clips)
+            for module in (audio_folder, esc10, esc50, urbansound8k, ravdess)
+        ),
+    )
+}
 # A worker starts in half a second, the time of about this many clips.
 _CLIPS_WORTH_A_WORKER = 64
 # Beyond what a disk should be asked to hold.
@@ -53,7 +60,7 @@ def cards() -> tuple[DatasetCard, ...]:
         >>> [card.name for card in cards()]
         ['toy_sounds', 'audio_folder', 'esc10', 'esc50', 'urbansound8k', 'ravdess']
     """
-    return tuple(_module(name).CARD for name in _DATASETS)
+    return tuple(dataset.card for dataset in _DATASETS.values())
 
 
 def prepare(
@@ -61,7 +68,7 @@ def prepare(
     *,
     source: str | os.PathLike | None = None,
     sample_rate: int | None = None,
-    channels: int = 1,
+    channels: int | None = None,
     data_dir: str | os.PathLike = "data",
     dataset_name: str | None = None,
     pitch_variants: int = 0,
@@ -72,6 +79,8 @@ def prepare(
 ) -> PrepareResult:
     """Write the records of a data set: `<data_dir>/<name>/<rate>hz_<channels>ch/<version>/`.
 
+    A slash in the name of a data set becomes `_` in the folder's.
+
     With pitch variants the folder is `<rate>hz_<channels>ch_<variants>pitch`, so that records with
     and without can lie beside each other.
 
@@ -80,10 +89,10 @@ def prepare(
 
     Args:
         name: The data set, one of `cards()`.
-        source: Its folder (or the CSV of `audio_folder`); `None` for `toy_sounds`, which are
-            generated, and for records that exist.
+        source: Its folder (or the CSV of `audio_folder`); `None` for those that are generated, and
+            for records that exist.
         sample_rate: Hz of the records; `None` for the card's.
-        channels: Channels of the records, 1 or 2.
+        channels: Channels of the records, 1 or 2; `None` for the card's.
         data_dir: Where the records of all data sets go.
         dataset_name: What to call the records, if not `name`: lower-case letters, digits, `_`.
         pitch_variants: How many pitch-shifted copies of each clip to record with it, within two
@@ -108,9 +117,10 @@ def prepare(
         ('toy_sounds/8000hz_1ch/1.0.0', ())
     """
     started = time.perf_counter()
-    module = _module(name)
-    rate = check_sample_rate(module.CARD.sample_rate if sample_rate is None else sample_rate)
-    if check_channels(channels) > 2:
+    dataset = _dataset(name)
+    rate = check_sample_rate(dataset.card.sample_rate if sample_rate is None else sample_rate)
+    channels = check_channels(dataset.card.channels if channels is None else channels)
+    if channels > 2:
         raise ValueError(f"Expected mono or stereo records. Received: channels={channels}")
     if jobs is not None and (not isinstance(jobs, int) or jobs < 1):
         raise ValueError(f"Expected a positive number of processes. Received: jobs={jobs!r}")
@@ -132,11 +142,11 @@ def prepare(
         # Asked only now: a build killed between its last two steps was just put right, and one
         # that another process ran may have ended.
         if folder.is_dir() and not force:
-            result = _reuse(name, module, folder, source)
+            result = _reuse(dataset, folder, source)
         else:
-            clip_list = _list_clips(module, _source(module, source, data_dir, workshop, force))
+            clip_list = _list_clips(dataset, _source(dataset, source, data_dir, workshop, force))
             result = _build(
-                module.CARD,
+                dataset.card,
                 clip_list,
                 folder=folder,
                 workshop=workshop,
@@ -153,26 +163,27 @@ def prepare(
     return result
 
 
-def _module(name: str) -> ModuleType:
+def _dataset(name: str) -> Dataset:
     if name not in _DATASETS:
         near = difflib.get_close_matches(str(name), _DATASETS, n=1)
         hint = f" (did you mean {near[0]}?)" if near else ""
         raise ValueError(
             f"Expected one of the data sets {', '.join(_DATASETS)}{hint}. Received: name={name!r}"
         )
-    return importlib.import_module(f"data_prep.{name}")
+    return _DATASETS[name]
 
 
 def _check_dataset_name(name: str, dataset_name: str | None) -> str:
+    own = folder_name(name)
     if dataset_name is None:
-        return name
+        return own
     # TFDS builds file names of it and takes them apart again.
     if not re.fullmatch(r"[a-z][a-z0-9_]*", str(dataset_name), re.ASCII):
         raise ValueError(
             "Expected a name of lower-case letters, digits and underscores, beginning with a "
             f"letter. Received: dataset_name={dataset_name!r}"
         )
-    if dataset_name != name and dataset_name in (*_DATASETS, "sources"):
+    if dataset_name != own and dataset_name in (*map(folder_name, _DATASETS), "sources"):
         raise ValueError(
             f"Expected a name that no other data set has. Received: dataset_name={dataset_name!r}"
         )
@@ -189,7 +200,7 @@ def _jobs(jobs: int | None, clips: int) -> int:
 
 
 def _source(
-    module: ModuleType,
+    dataset: Dataset,
     source: str | os.PathLike | None,
     data_dir: pathlib.Path,
     workshop: pathlib.Path,
@@ -197,15 +208,16 @@ def _source(
 ) -> pathlib.Path:
     if source is not None:
         return _existing(source)
-    if not hasattr(module, "write_toy_sounds"):
-        card = module.CARD
+    card = dataset.card
+    if dataset.generate is None:
         where = f", from {card.url}" if card.url else ""
         raise ValueError(
             f"Expected the source of {card.name} ({card.layout}{where}). Received: source=None"
         )
-    folder = data_dir / "sources" / "toy_sounds"
+    folder = data_dir / "sources" / card.name
     if force or not folder.is_dir():
-        generated = module.write_toy_sounds(workshop / "sources")
+        generated = workshop / "sources"
+        dataset.generate(generated)
         folder.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
         os.rename(generated, folder)
@@ -219,9 +231,9 @@ def _existing(source: str | os.PathLike) -> pathlib.Path:
     return source
 
 
-def _list_clips(module: ModuleType, source: pathlib.Path) -> ClipList:
+def _list_clips(dataset: Dataset, source: pathlib.Path) -> ClipList:
     try:
-        return module.list_clips(source)
+        return dataset.list_clips(source)
     except OSError as error:
         raise ValueError(
             f"Expected a source that can be read, got {error.strerror} at {error.filename}. "
@@ -230,7 +242,7 @@ def _list_clips(module: ModuleType, source: pathlib.Path) -> ClipList:
 
 
 def _reuse(
-    name: str, module: ModuleType, folder: pathlib.Path, source: str | os.PathLike | None
+    dataset: Dataset, folder: pathlib.Path, source: str | os.PathLike | None
 ) -> PrepareResult:
     try:
         metadata = read_json(folder / "metadata.json")
@@ -241,9 +253,9 @@ def _reuse(
             f"Expected records written by `prepare`, got a folder without their metadata; "
             f"force (--force) replaces it. Received: path={folder}"
         ) from error
-    same = recorded[0] == name
+    same = recorded[0] == dataset.card.name
     if same and source is not None:
-        same = recorded[1] == _list_clips(module, _existing(source)).fingerprint()
+        same = recorded[1] == _list_clips(dataset, _existing(source)).fingerprint()
     if not same:
         raise ValueError(
             "Expected the source that the existing records were made from, got another or a "

@@ -50,6 +50,16 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         _restore(previous, path)
 
 
+def folder_name(dataset: str) -> str:
+    """What a data set is called on disk: one of a family has a slash in its name, no folder has.
+
+    Example:
+        >>> folder_name("tau_urban_2019/1a"), folder_name("esc10")
+        ('tau_urban_2019_1a', 'esc10')
+    """
+    return dataset.replace("/", "_")
+
+
 def write_text(path: str | os.PathLike, text: str) -> None:
     """Write `text` as UTF-8 to `path`, whole or not at all."""
     with replacing(path) as temporary:

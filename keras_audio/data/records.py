@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from keras_audio.files import read_json
+from keras_audio.files import folder_name, read_json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Clip:
         labels: Indices into the class names, ascending: exactly one, unless the set is multi-label.
         hash: Digest of the int16 samples.
         samples: Samples per channel.
+        attributes: What else is known of the clip by name, such as its device; often nothing.
     """
 
     clip_id: str
@@ -32,6 +33,7 @@ class Clip:
     labels: tuple[int, ...]
     hash: str
     samples: int
+    attributes: dict[str, str] = dataclasses.field(default_factory=dict, hash=False)
 
     @property
     def label(self) -> int:
@@ -46,13 +48,17 @@ class Records:
         path: The folder of one version, `<data_dir>/<name>/<config>/<version>`.
 
     Attributes:
-        name: What the data set is called.
+        name: What the data set is called on disk.
         labels: The class names in order.
         folds: The folds, ascending.
         sample_rate: Samples per second, in Hz.
         channels: Audio channels.
         multi_label: Whether a clip may have several classes, or none.
         pitch_variants: How many pitch-shifted copies there are of each clip.
+        attributes: The names of the clips' attributes.
+        groups: For reports: of an attribute, the values of each group by the group's name.
+        held_out_folds: The folds that may be held out: all, unless there is an official split.
+        unknown_label: The class of everything that is none of the others; None if there is none.
 
     Raises:
         ValueError: If the folder holds no complete records.
@@ -68,6 +74,10 @@ class Records:
             self.channels: int = metadata["channels"]
             self.multi_label: bool = metadata.get("multi_label", False)
             self.pitch_variants: int = metadata.get("pitch_variants", 0)
+            self.attributes: list[str] = metadata.get("attributes", [])
+            self.groups: dict[str, dict[str, list[str]]] = metadata.get("groups", {})
+            self.held_out_folds: list[int] = metadata.get("held_out_folds", self.folds)
+            self.unknown_label: str | None = metadata.get("unknown_label")
         except (KeyError, TypeError) as error:
             raise ValueError(
                 "Expected what `keras-audio prepare` writes, with labels, folds, sample_rate and "
@@ -80,6 +90,7 @@ class Records:
         """The clips of `folds` in stored order, as dictionaries of tensors.
 
         Keys: `audio` int16 (samples, channels), `label` int64, `fold`, `source`, `clip_id`, `hash`.
+        Where clips have attributes, `attributes` is a dictionary of them.
         A multi-label set's `label` is a vector, (classes of the clip,). Where there are pitch
         variants, `pitch_shifted`, int16 (pitch_variants * samples, channels), holds them one after
         the other.
@@ -127,6 +138,9 @@ class Records:
                     labels=tuple(np.atleast_1d(example["label"]).tolist()),
                     hash=example["hash"].decode(),
                     samples=int(example["samples"]),
+                    attributes={
+                        name: example["attributes"][name].decode() for name in self.attributes
+                    },
                 )
                 for example in listed.map(describe).as_numpy_iterator()
             ]
@@ -158,7 +172,7 @@ def open_records(
     """Find the prepared records of a data set.
 
     Args:
-        name: The data set, as `keras-audio prepare` was told.
+        name: The data set, as `keras-audio prepare` was told, or its name on disk.
         sample_rate: Samples per second, in Hz.
         channels: Audio channels.
         data_dir: The folder that `keras-audio prepare` wrote to.
@@ -167,7 +181,7 @@ def open_records(
     Raises:
         ValueError: If there are none; the message says what is there and how to prepare them.
     """
-    root = pathlib.Path(data_dir) / name
+    root = pathlib.Path(data_dir) / folder_name(name)
     prepared = []
     for metadata in sorted(root.glob("*/*/metadata.json"), reverse=True):
         if (metadata.parent / "dataset_info.json").is_file():
@@ -180,12 +194,17 @@ def open_records(
     options = f"--sample-rate {sample_rate} --channels {channels}"
     if pitch_variants:
         options += f" --pitch-variants {pitch_variants}"
-    # Which names are data sets and which a user's own is known to `prepare`, not here.
+    made_by = f"`keras-audio prepare {name} {options}` (and its --source)"
+    # Which names are data sets and which a user's own is known to `prepare`, not here; but no
+    # user's own has a slash.
+    if "/" not in name:
+        made_by += (
+            ", or, if they are sounds of your own, by "
+            f"`keras-audio prepare audio_folder --source ... --name {name} {options}`"
+        )
     raise ValueError(
         f"Expected records of {name} at {_form(sample_rate, channels, pitch_variants)}, made by "
-        f"`keras-audio prepare {name} {options}` (and its --source), or, if they are sounds of "
-        f"your own, by `keras-audio prepare audio_folder --source ... --name {name} {options}`"
-        f"{there}. Received: data_dir={data_dir}"
+        f"{made_by}{there}. Received: data_dir={data_dir}"
     )
 
 

@@ -41,10 +41,15 @@ def make_split(records: Records, fold: int) -> Split:
     """Hold one official fold out and train on all others.
 
     Raises:
-        ValueError: If the fold does not exist, nothing is left to train on, or a recording has
-            clips on both sides.
+        ValueError: If the fold does not exist or is for training alone, nothing is left to train
+            on, or a recording has clips on both sides.
     """
     records.check_folds([fold])
+    if fold not in records.held_out_folds:
+        raise ValueError(
+            f"Expected a fold of {records.name} that its official split holds out, one of "
+            f"{', '.join(map(str, records.held_out_folds))}. Received: fold={fold}"
+        )
     train_folds = [other for other in records.folds if other != fold]
     if not train_folds:
         raise ValueError(
