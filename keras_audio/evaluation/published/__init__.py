@@ -21,6 +21,11 @@ def published_results(paper: str) -> list[dict[str, str | float | None]]:
             the recipe, one space between them; elsewhere `scratch` or `fine_tune`, followed in
             Table 9 by `pitch_shift` or `no_pitch_shift`, and nothing for a number that holds for
             both, such as that of parameters. Cells that say "—" are left out.
+            `"mcdonnell_2019"`: Tables 1 to 4 of McDonnell and Gao, two-path ResNet. `column` is
+            `deltas=true` or `deltas=false`. `row` is, in Table 1, the clips measured: `all`, a
+            group of devices (`A`, `B and C`), `known` or `unknown` classes; in the others a class,
+            or what the mean is over: `average`, and in Table 4 `known`. The evaluation score of
+            task 1c has the metric `score`.
 
     Returns:
         One dictionary a number: `paper`, `table`, `row`, `column`, `metric`, `value` (a float; an
