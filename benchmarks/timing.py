@@ -68,7 +68,7 @@ class TrainingStep:
             RunFolder(folder),
             self.full,
             parts,
-            recipe.build_optimizer(),
+            recipe.build_optimizer(steps_per_pass=1),
             [],
             mixing=mixing,
             averaging_decay=recipe.averaging_decay,

@@ -7,16 +7,20 @@ its own part of the batch.
 """
 
 from keras_audio.augment.a_weighting import a_weighted_level
+from keras_audio.augment.channel_swap import RandomChannelSwap
 from keras_audio.augment.mixing import (
     BetweenClassLogMelMixup,
     BetweenClassMixup,
     StandardMixup,
 )
+from keras_audio.augment.random_crop import RandomCropFrames
 from keras_audio.augment.spectrogram import SpecAugment
 
 __all__ = [
     "BetweenClassLogMelMixup",
     "BetweenClassMixup",
+    "RandomChannelSwap",
+    "RandomCropFrames",
     "SpecAugment",
     "StandardMixup",
     "a_weighted_level",

@@ -4,7 +4,10 @@ Everything is written with `keras.ops`, so it runs on every Keras backend, insid
 inside a SavedModel alike. No layer here has weights.
 """
 
+from keras_audio.layers.channel_pad import ChannelPad
 from keras_audio.layers.channel_repeat import ChannelRepeat
+from keras_audio.layers.deltas import Deltas
+from keras_audio.layers.keep_beside import KeepBeside
 from keras_audio.layers.log_mel_spectrogram import LogMelSpectrogram
 from keras_audio.layers.pad_frames import PadFrames
 from keras_audio.layers.pad_or_crop import PadOrCrop
@@ -12,7 +15,10 @@ from keras_audio.layers.pad_seconds import PadSeconds
 from keras_audio.layers.waveform_normalization import WaveformNormalization
 
 __all__ = [
+    "ChannelPad",
     "ChannelRepeat",
+    "Deltas",
+    "KeepBeside",
     "LogMelSpectrogram",
     "PadFrames",
     "PadOrCrop",

@@ -1,4 +1,4 @@
-"""Bring every clip to one length."""
+"""Bring every clip to one length, or to a least length."""
 
 import keras
 from keras import ops
@@ -12,13 +12,15 @@ class PadOrCrop(keras.layers.Layer):
 
     Args:
         samples: Length of the output.
-        crop: The part of a longer clip that is kept: `"start"`, or the `"center"`.
+        crop: The part of a longer clip that is kept: `"start"`, the `"center"`, or `"none"` for
+            all of it: `samples` is the least length then.
 
     Input shape:
         `(batch, any number of samples, channels)`
 
     Output shape:
-        `(batch, samples, channels)`, float32 under every dtype policy.
+        `(batch, samples, channels)`, float32 under every dtype policy; longer clips stay as long as
+        they are with `crop="none"`.
 
     Raises:
         ValueError: If `samples` is not a positive whole number or `crop` is unknown.
@@ -30,6 +32,8 @@ class PadOrCrop(keras.layers.Layer):
         [1.0, 2.0, 3.0, 0.0, 0.0]
         >>> np.array(PadOrCrop(1, crop="center")(clip)).ravel().tolist()
         [2.0]
+        >>> np.array(PadOrCrop(1, crop="none")(clip)).ravel().tolist()
+        [1.0, 2.0, 3.0]
     """
 
     def __init__(self, samples: int, crop: str = "start", name="pad_or_crop", **kwargs):
@@ -37,7 +41,7 @@ class PadOrCrop(keras.layers.Layer):
         kwargs["dtype"] = "float32"
         super().__init__(name=name, **kwargs)
         self.samples = at_least("samples", samples, 1)
-        self.crop = one_of("crop", crop, ("start", "center"))
+        self.crop = one_of("crop", crop, ("start", "center", "none"))
 
     def call(self, inputs):
         """Compute the output; see the class for shapes."""
@@ -45,14 +49,19 @@ class PadOrCrop(keras.layers.Layer):
         batch, length, channels = ops.shape(x)
         # A length is a plain number where the shape is static, and a tensor where it is not.
         larger = max if isinstance(length, int) else ops.maximum
-        start = larger(length - self.samples, 0) // 2 if self.crop == "center" else 0
-        x = x[:, start : start + self.samples]
+        if self.crop != "none":
+            start = larger(length - self.samples, 0) // 2 if self.crop == "center" else 0
+            x = x[:, start : start + self.samples]
         x = ops.pad(x, [[0, 0], [0, larger(self.samples - length, 0)], [0, 0]])
-        return ops.reshape(x, (batch, self.samples, channels))
+        kept = self.samples if self.crop != "none" else larger(self.samples, length)
+        return ops.reshape(x, (batch, kept, channels))
 
     def compute_output_shape(self, input_shape):
         """Give the output shape; None stays None."""
-        return (input_shape[0], self.samples, input_shape[2])
+        batch, length, channels = input_shape
+        if self.crop == "none":
+            return (batch, None if length is None else max(self.samples, length), channels)
+        return (batch, self.samples, channels)
 
     def get_config(self):
         """Give the arguments that rebuild the layer."""

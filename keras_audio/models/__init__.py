@@ -6,7 +6,7 @@ model = keras_audio.create_model("m34_res_rb4", 10)
 ```
 """
 
-from keras_audio.models import erann, m_nets, residual_blocks
+from keras_audio.models import erann, m_nets, residual_blocks, two_path
 from keras_audio.models.cut import cut_model
 from keras_audio.models.registry import (
     ModelInfo,
@@ -26,4 +26,5 @@ __all__ = [
     "model_info",
     "register_model",
     "residual_blocks",
+    "two_path",
 ]

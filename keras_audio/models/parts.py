@@ -16,6 +16,7 @@ class Parts:
             small data sets.
         batch_norm_epsilon: Added to the variance.
         kernel_regularizer: Factor of the L2 penalty on convolution and Dense kernels, or None.
+        kernel_initializer: Draws the kernels of convolutions.
 
     Example:
         >>> Parts(rank=1).conv(48, 80, "conv1", strides=4)(keras.Input((32000, 1))).shape
@@ -26,6 +27,7 @@ class Parts:
     batch_norm_momentum: float = 0.99
     batch_norm_epsilon: float = 1e-3
     kernel_regularizer: float | None = None
+    kernel_initializer: str = "glorot_uniform"
 
     def __post_init__(self):
         momentum, factor = self.batch_norm_momentum, self.kernel_regularizer
@@ -54,7 +56,7 @@ class Parts:
         padding: str = "same",
         use_bias: bool = True,
     ) -> layers.Layer:
-        """Make a convolution, glorot uniform (Keras' default)."""
+        """Make a convolution."""
         kind = {1: layers.Conv1D, 2: layers.Conv2D}[self.rank]
         return kind(
             filters,
@@ -62,16 +64,24 @@ class Parts:
             strides=strides,
             padding=padding,
             use_bias=use_bias,
+            kernel_initializer=self.kernel_initializer,
             kernel_regularizer=self._penalty(),
             name=name,
         )
 
-    def batch_norm(self, name: str, axis: int = -1, dtype=None) -> layers.Layer:
-        """Make a batch normalisation over the channels, or over another axis."""
+    def batch_norm(
+        self, name: str, axis: int = -1, dtype=None, learned: bool = True
+    ) -> layers.Layer:
+        """Make a batch normalisation over the channels, or over another axis.
+
+        Scale and offset are learned, or there are none.
+        """
         return layers.BatchNormalization(
             axis=axis,
             momentum=self.batch_norm_momentum,
             epsilon=self.batch_norm_epsilon,
+            scale=learned,
+            center=learned,
             dtype=dtype,
             name=name,
         )

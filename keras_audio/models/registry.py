@@ -61,7 +61,7 @@ class _Family:
     channels: int
     min_samples: int | Callable[..., int]
     mels: int | None
-    features_per_channel: int
+    features_per_channel: int | Callable[..., int]
     paper: str
     table: str
 
@@ -69,10 +69,22 @@ class _Family:
         """Defaults of all that a user may set: what the name does not already settle."""
         return {
             name: default
-            for part in (self.network, self.front_end if front_end else None)
+            for part in (self.network, self.front_end if front_end else self._features)
             for name, default in _keywords(part).items()
             if name not in variant
         }
+
+    @property
+    def _features(self) -> Callable[..., int] | None:
+        return self.features_per_channel if callable(self.features_per_channel) else None
+
+    def feature_channels(
+        self, channels: int, variant: Mapping[str, Any], arguments: Mapping[str, Any]
+    ) -> int:
+        """Channels of the bare network's input, for so many audio channels."""
+        if self._features is None:
+            return channels * self.features_per_channel
+        return channels * self._features(**_chosen(self._features, variant, arguments))
 
 
 _FAMILIES: list[_Family] = []
@@ -87,7 +99,7 @@ def register_model(
     table: str,
     channels: int = 1,
     mels: int | None = None,
-    features_per_channel: int = 1,
+    features_per_channel: int | Callable[..., int] = 1,
     front_end: Callable | None = None,
     parse: Callable[[str], Mapping[str, Any] | None] | None = None,
 ) -> Callable[[Callable], Callable]:
@@ -101,7 +113,8 @@ def register_model(
         table: Where the paper reports the networks.
         channels: The paper's number of audio channels.
         mels: Mel bins of a network on features, None for one on waveforms.
-        features_per_channel: Feature channels that the front end makes of an audio channel.
+        features_per_channel: Feature channels that the front end makes of an audio channel, or a
+            function of keywords of the front end that gives them.
         front_end: `front_end(waveform, *, ...) -> features`; its keywords that the network has
             too are given to both.
         parse: For families without end, such as any width in the name: gives the keywords of a
@@ -166,7 +179,7 @@ def model_info(name: str) -> ModelInfo:
     family, variant = _find(name)
     features = None
     if family.mels is not None:
-        features = (family.mels, None, family.channels * family.features_per_channel)
+        features = (family.mels, None, family.feature_channels(family.channels, variant, {}))
     least = family.min_samples
     return ModelInfo(
         name=name,
@@ -247,7 +260,7 @@ def create_model(
         if family.front_end is not None:
             x = family.front_end(x, **_chosen(family.front_end, variant, arguments))
     else:
-        shape = (family.mels, None, channels * family.features_per_channel)
+        shape = (family.mels, None, family.feature_channels(channels, variant, arguments))
         x = inputs = keras.Input(shape, name="features")
     for step in feature_steps:
         x = step(x)

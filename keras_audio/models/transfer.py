@@ -3,9 +3,9 @@
 import json
 import os
 import pathlib
+import re
 import zipfile
 import zlib
-from collections.abc import Collection
 
 import keras
 
@@ -68,10 +68,10 @@ def model_name_of(path: str | os.PathLike) -> str:
     return name
 
 
-def transfer_weights(
-    source: keras.Model, target: keras.Model, *, except_layers: Collection[str] = ("logits",)
-) -> list[str]:
-    """Copy the weights of every layer but the last, matched by name.
+def transfer_weights(source: keras.Model, target: keras.Model) -> list[str]:
+    """Copy the weights of every layer but those of the classifier, matched by name.
+
+    The classifier is what is called `logits`, or `logits_` and more: it depends on the classes.
 
     Layers without weights (front ends, augmentation with its random state) are not compared, so a
     source may have been trained with other ones.
@@ -79,7 +79,6 @@ def transfer_weights(
     Args:
         source: The trained network.
         target: The new one, changed only if all of it fits.
-        except_layers: Names of layers that keep the weights which `target` has.
 
     Returns:
         The names of the layers copied, in the order of `target`.
@@ -99,8 +98,8 @@ def transfer_weights(
             ...
         ValueError: Expected a source whose layers fit m3, layer group1_1_conv with weights ...
     """
-    theirs = _layers_with_weights(source, except_layers)
-    ours = _layers_with_weights(target, except_layers)
+    theirs = _layers_with_weights(source)
+    ours = _layers_with_weights(target)
     for name in dict.fromkeys([*ours, *theirs]):
         expected, received = _describe(ours.get(name)), _describe(theirs.get(name))
         if expected != received:
@@ -113,14 +112,12 @@ def transfer_weights(
     return list(ours)
 
 
-def _layers_with_weights(
-    model: keras.Model, except_layers: Collection[str]
-) -> dict[str, keras.layers.Layer]:
+def _layers_with_weights(model: keras.Model) -> dict[str, keras.layers.Layer]:
     # `weights` leaves the states of seed generators and metrics out.
     return {
         layer.name: layer
         for layer in model.layers
-        if layer.weights and layer.name not in except_layers
+        if layer.weights and not re.fullmatch("logits(_.*)?", layer.name)
     }
 
 

@@ -11,11 +11,13 @@ from keras_audio.recipes.recipe import (
     with_settings,
 )
 from keras_audio.recipes.residual_blocks import ResidualBlocks
+from keras_audio.recipes.two_path import TwoPath
 
 __all__ = [
     "ERANN",
     "Recipe",
     "ResidualBlocks",
+    "TwoPath",
     "describe_recipes",
     "list_recipes",
     "recipe_class",

@@ -258,12 +258,13 @@ class ERANN(Recipe):
             return BetweenClassMixup(self.sample_rate, seed=seed), self.clip_boundary
         return BetweenClassLogMelMixup(mel_frequencies(), floor=FLOOR_DB, seed=seed), "log_mel"
 
-    def build_optimizer(self):
+    def build_optimizer(self, steps_per_pass: int):
         """Adam (section 4.1); a schedule lives in it, so that it resumes with it."""
         import keras
 
         from keras_audio.schedules import OneCycle
 
+        del steps_per_pass
         rate = self.learning_rate
         if self.schedule == "one_cycle":
             rate = OneCycle(rate, steps=self.iterations)

@@ -144,6 +144,21 @@ class Recipe(abc.ABC):
         return {}
 
     @property
+    def keeps_last(self) -> bool:
+        """Whether the weights of the last round are kept, rather than those of the best."""
+        return False
+
+    def snapshot_rounds(self, rounds: int) -> list[int]:
+        """The rounds, of so many, after which a copy of the weights is put aside."""
+        del rounds
+        return []
+
+    @property
+    def unknown_weight(self) -> float:
+        """What the probability of an open set's unknown class is multiplied by to decide."""
+        return 1.0
+
+    @property
     def pitch_variants(self) -> int:
         """Pitch-shifted variants a clip that the prepared records have to hold."""
         return 0
@@ -178,8 +193,12 @@ class Recipe(abc.ABC):
         """The full functional model, from waveform to predictions."""
 
     @abc.abstractmethod
-    def build_optimizer(self):
-        """A fresh optimizer."""
+    def build_optimizer(self, steps_per_pass: int):
+        """A fresh optimizer.
+
+        Args:
+            steps_per_pass: As for `length`; schedules that count epochs need it.
+        """
 
     def build_callbacks(self) -> list:
         """Fresh Keras callbacks that steer the training, in the order in which they run."""

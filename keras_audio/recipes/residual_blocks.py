@@ -186,10 +186,11 @@ class ResidualBlocks(Recipe):
             **arguments,
         )
 
-    def build_optimizer(self):
+    def build_optimizer(self, steps_per_pass: int):
         """Adam (section IV)."""
         import keras
 
+        del steps_per_pass
         return keras.optimizers.Adam(self.learning_rate)
 
     def build_callbacks(self) -> list:

@@ -41,6 +41,7 @@ class Position:
         seconds: Time spent, over all processes that worked on it.
         best: Best value of the monitored metric, larger is better.
         best_epoch: Number of the round that reached it, from 1.
+        kept_epoch: Number of the round whose weights `model.keras` holds.
         finished: Whether a callback ended the training.
         history: A dictionary of metrics a round.
         callbacks: What each callback remembers.
@@ -51,6 +52,7 @@ class Position:
     seconds: float = 0.0
     best: float = -math.inf
     best_epoch: int = 0
+    kept_epoch: int = 0
     finished: bool = False
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)
     callbacks: list[dict[str, Any]] = dataclasses.field(default_factory=list)
@@ -71,6 +73,8 @@ class TrainingLoop:
         multi_label: Whether to train on binary instead of categorical cross-entropy, and to measure
             mean average precision instead of accuracy.
         monitor: The metric that tells the best round, larger is better.
+        keep_last: Whether `model.keras` is to hold the last round's weights, not the best ones.
+        snapshot_rounds: After these rounds a copy of the model is put aside.
         strategy: The `tf.distribute` strategy under which the models were made.
     """
 
@@ -86,11 +90,14 @@ class TrainingLoop:
         averaging_decay: float | None = None,
         multi_label: bool = False,
         monitor: str,
+        keep_last: bool = False,
+        snapshot_rounds: Sequence[int] = (),
         strategy: tf.distribute.Strategy,
     ) -> None:
         self.run, self.full, self.optimizer = run, full, optimizer
         self.parts, self.mixing, self.multi_label = list(parts), mixing, multi_label
         self.monitor, self.strategy = monitor, strategy
+        self.keep_last, self.snapshot_rounds = keep_last, set(snapshot_rounds)
         self.steering = list(callbacks)
         # Front ends have no weights, so that all are in the last part.
         self.network = self.parts[-1]
@@ -219,8 +226,12 @@ class TrainingLoop:
         place.callbacks = callback_state(self.steering)
         if logs[self.monitor] > place.best:
             place.best, place.best_epoch = logs[self.monitor], place.epoch
-            with self._averaged(), replacing(self._staged_model()) as temporary:
-                self.full.save(temporary)
+        if self.keep_last or place.best_epoch == place.epoch:
+            place.kept_epoch = place.epoch
+            self._save_model(self._staged_model())
+        if place.epoch in self.snapshot_rounds:
+            # Before the checkpoint: after a kill in between the round runs again, to the same end.
+            self._save_model(self.run.path / "snapshots" / f"epoch-{place.epoch:04}.keras")
         place.history.append(
             {"epoch": place.epoch, "iteration": iteration, "seconds": round(place.seconds, 2)}
             | {name: float(value) for name, value in logs.items()}
@@ -234,20 +245,24 @@ class TrainingLoop:
                 f"{place.best:.4g} (round {place.best_epoch})  {place.seconds:.0f} s"
             )
 
+    def _save_model(self, path: pathlib.Path) -> None:
+        with self._averaged(), replacing(path) as temporary:
+            self.full.save(temporary)
+
     def _averaged(self) -> contextlib.AbstractContextManager:
         return contextlib.nullcontext() if self.average is None else self.average.in_place()
 
     def _staged_model(self) -> pathlib.Path:
-        return self.checkpoint.with_name(f"best-{self.position.best_epoch}.keras")
+        return self.checkpoint.with_name(f"kept-{self.position.kept_epoch}.keras")
 
     def _settle(self) -> None:
         """Bring model and history to where the checkpoint is, also after a kill in between.
 
-        The best model waits beside the checkpoint until that says that its round has ended.
+        The model to keep waits beside the checkpoint until that says that its round has ended.
         """
         if self._staged_model().is_file():
             os.replace(self._staged_model(), self.run.path / "model.keras")
-        for abandoned in self.checkpoint.parent.glob("best-*.keras"):
+        for abandoned in self.checkpoint.parent.glob("kept-*.keras"):
             abandoned.unlink()
         if self.position.history:
             self.run.write_history(self.position.history)

@@ -82,6 +82,10 @@ class RunFolder:
             reason = str(error).splitlines()[0]
             raise ValueError(f"Expected a whole model. Received: {path} ({reason})") from error
 
+    def snapshots(self) -> list[pathlib.Path]:
+        """The models put aside during training, `snapshots/epoch-0002.keras` and so on."""
+        return sorted((self.path / "snapshots").glob("epoch-*.keras"))
+
     def history(self) -> dict[str, np.ndarray]:
         """The columns of history.csv, float64 (epochs,); empty before the first epoch ended."""
         path = self.path / "history.csv"

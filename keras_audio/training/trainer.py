@@ -153,21 +153,8 @@ def _train(
         clip_steps, *parts = cut_model(full, *ends)
         if mixing is not None:
             mixing.build(None)
-        optimizer = recipe.build_optimizer()
         if (folder.path / INITIAL_MODEL).is_file():
             transfer_weights(load_source(folder.path / INITIAL_MODEL), full)
-    loop = TrainingLoop(
-        folder,
-        full,
-        parts,
-        optimizer,
-        recipe.build_callbacks(),
-        mixing=mixing,
-        averaging_decay=recipe.averaging_decay,
-        multi_label=recipe.multi_label,
-        monitor=recipe.monitor,
-        strategy=distribution,
-    )
     devices = distribution.num_replicas_in_sync
     if recipe.batch_size < devices:
         raise ValueError(
@@ -185,6 +172,23 @@ def _train(
         seed=recipe.seed,
         **options,
     )
+    steps, steps_per_round = recipe.length(batches.steps_per_pass)
+    with distribution.scope():
+        optimizer = recipe.build_optimizer(batches.steps_per_pass)
+    loop = TrainingLoop(
+        folder,
+        full,
+        parts,
+        optimizer,
+        recipe.build_callbacks(),
+        mixing=mixing,
+        averaging_decay=recipe.averaging_decay,
+        multi_label=recipe.multi_label,
+        monitor=recipe.monitor,
+        keep_last=recipe.keeps_last,
+        snapshot_rounds=recipe.snapshot_rounds(math.ceil(steps / steps_per_round)),
+        strategy=distribution,
+    )
     validation = EvaluationBatches(
         records,
         split.validation_folds,
@@ -192,7 +196,6 @@ def _train(
         batch_size=recipe.batch_size,
         max_samples=recipe.max_samples,
     ).dataset
-    steps, steps_per_round = recipe.length(batches.steps_per_pass)
     if max_steps is not None and max_steps < steps_per_round:
         steps = math.ceil(steps / steps_per_round) * max_steps
         steps_per_round = max_steps
@@ -214,6 +217,9 @@ def _train(
             "best_epoch": position.best_epoch,
             "best_iteration": position.history[position.best_epoch - 1]["iteration"],
             "best_value": position.best,
+            "kept": "last" if recipe.keeps_last else "best",
+            "kept_epoch": position.kept_epoch,
+            "steps_per_pass": batches.steps_per_pass,
             "monitor": recipe.monitor,
             "seconds": round(position.seconds, 1),
         },
