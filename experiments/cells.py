@@ -8,6 +8,8 @@ whichever call made them.
 import argparse
 import csv
 import dataclasses
+import functools
+import math
 import pathlib
 import re
 import shlex
@@ -18,12 +20,20 @@ from typing import Any
 
 import numpy as np
 
-from keras_audio.files import read_json, replacing, write_text
+from keras_audio.files import folder_name, read_json, replacing, write_text
 from keras_audio.recipes import Recipe, recipe_class, with_settings
 from keras_audio.training.run_folder import RunFolder
 
+# The official folds, of data sets with more than one that is held out.
+FOLDS = {"esc50": 5, "esc10": 5, "urbansound8k": 10, "ravdess": 4}
 # What `prepare` is given; None for sounds that are generated.
 SOURCES_ON_DISK = {
+    "tau_urban_2019/1a": "TAU-urban-acoustic-scenes-2019-development",
+    "tau_urban_2019/1b": "TAU-urban-acoustic-scenes-2019-mobile-development",
+    "tau_urban_2019/1c": "TAU-urban-acoustic-scenes-2019-openset-development",
+    "toy_scenes/1a": None,
+    "toy_scenes/1b": None,
+    "toy_scenes/1c": None,
     "urbansound8k": "UrbanSound8K",
     "ravdess": "RAVDESS",
     "esc10": "ESC-10-master",
@@ -126,7 +136,9 @@ def recipe_of(row: dict) -> Recipe:
     return with_settings(recipe_class(name)(), settings)
 
 
-def prepare_command(dataset: str, sample_rate: int, pitch_variants: int = 0) -> str:
+def prepare_command(
+    dataset: str, sample_rate: int, channels: int = 1, pitch_variants: int = 0
+) -> str:
     """The shell command that prepares a data set."""
     command = ["keras-audio", "prepare", dataset]
     if dataset not in SOURCES_ON_DISK:
@@ -134,16 +146,48 @@ def prepare_command(dataset: str, sample_rate: int, pitch_variants: int = 0) -> 
     elif SOURCES_ON_DISK[dataset]:
         command += ["--source", SOURCES_ON_DISK[dataset]]
     command += ["--sample-rate", str(sample_rate)]
+    if channels != 1:
+        command += ["--channels", str(channels)]
     if pitch_variants:
         command += ["--pitch-variants", str(pitch_variants)]
     return shlex.join(command)
 
 
+def with_records(found: Iterable[Cell], data_dir: str) -> tuple[list[Cell], str]:
+    """The cells that there are records for, and a sentence on the others, if there are any."""
+    ready, wanted = [], {}
+    for cell in found:
+        recipe = cell.recipe
+        form = (recipe.dataset, recipe.sample_rate, recipe.channels, recipe.pitch_variants)
+        if _are_prepared(*form, data_dir):
+            ready.append(cell)
+        else:
+            wanted[form] = prepare_command(*form)
+    sentences = []
+    for (dataset, _, _, variants), command in wanted.items():
+        shifted = f" with {variants} pitch variants" if variants else ""
+        sentences.append(f"{dataset} is not prepared{shifted} in {data_dir}/ (`{command}`)")
+    return ready, f"not run: {'; '.join(sentences)}" if sentences else ""
+
+
+@functools.cache
+def _are_prepared(
+    dataset: str, sample_rate: int, channels: int, pitch_variants: int, data_dir: str
+) -> bool:
+    from keras_audio.data import open_records
+
+    form = {"sample_rate": sample_rate, "channels": channels, "pitch_variants": pitch_variants}
+    try:
+        open_records(dataset, data_dir=data_dir, **form)
+    except ValueError:
+        return False
+    return True
+
+
 def evaluated_runs(folder: pathlib.Path, dataset: str) -> list[RunFolder]:
     """The finished and evaluated runs `<folder>/<cell>/<data set>-fold*`, sorted."""
-    found = [
-        RunFolder(path.parent) for path in sorted(folder.glob(f"*/{dataset}-fold*/metrics.json"))
-    ]
+    paths = sorted(folder.glob(f"*/{folder_name(dataset)}-fold*/metrics.json"))
+    found = [RunFolder(path.parent) for path in paths]
     return [run for run in found if run.finished]
 
 
@@ -190,6 +234,18 @@ def markdown_table(titles: Sequence[str], lines: Iterable[Sequence[Any]]) -> lis
     """A table as lines of Markdown."""
     first, *others = (f"| {' | '.join(map(str, line))} |" for line in (titles, *lines))
     return [first, "| --- " * len(titles) + "|", *others]
+
+
+def filled_columns(lines: Sequence[dict[str, Any]]) -> list[str]:
+    """A table of lines by title, without the columns that say the same nothing in every line.
+
+    Example:
+        >>> filled_columns([{"fold": "1", "seed": "-"}, {"fold": "2", "seed": "-"}])[0]
+        '| fold |'
+    """
+    empty = ({"-"}, {"no"})
+    titles = [title for title in lines[0] if {line[title] for line in lines} not in empty]
+    return markdown_table(titles, [[line[title] for title in titles] for line in lines])
 
 
 def hardware_line(rows: Iterable[dict]) -> str:
@@ -255,6 +311,17 @@ def gathered(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, list]:
     for key, value in pairs:
         groups.setdefault(key, []).append(value)
     return groups
+
+
+def axes(pairs: Iterable[tuple[int, int]]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The folds and the seeds of some runs, given as pairs."""
+    folds, seeds = zip(*pairs, strict=True)
+    return tuple(sorted(set(folds))), tuple(sorted(set(seeds)))
+
+
+def trainable_parameters(model) -> int:
+    """How many numbers of a Keras model are trained, as the papers count."""
+    return sum(math.prod(weight.shape) for weight in model.trainable_weights)
 
 
 def numbers(text: str) -> list[int]:

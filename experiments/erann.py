@@ -22,7 +22,6 @@ Examples:
 
 import argparse
 import dataclasses
-import functools
 import itertools
 import pathlib
 import re
@@ -53,8 +52,6 @@ from erann_variants import (
 from keras_audio.quiet import import_tensorflow
 from keras_audio.recipes import ERANN
 
-# The official folds. AudioSet has none: its evaluation set is to be fold 1 of the CSV.
-FOLDS = {"audioset": 1, "esc50": 5, "esc10": 5, "urbansound8k": 10, "ravdess": 4}
 PAPER_SEEDS = (0, 1, 2)  # "all experiments are repeated three times"
 BENCHMARK = pathlib.Path(__file__).resolve().parent.parent / "benchmarks" / "erann.py"
 
@@ -64,15 +61,12 @@ def main() -> int:
     options = parse()
     import_tensorflow()
     plan = {dataset: list(grid(dataset, options)) for dataset in datasets(options)}
-    absent = {dataset: missing(found, options.data_dir) for dataset, found in plan.items()}
+    ready, absent = [], {}
+    for dataset, found in plan.items():
+        prepared, absent[dataset] = cells.with_records(found, options.data_dir)
+        ready += prepared
     for sentence in filter(None, absent.values()):
         print(sentence)
-    ready = [
-        cell
-        for dataset, found in plan.items()
-        for cell in found
-        if not is_missing(dataset, cell.recipe.pitch_variants, options.data_dir)
-    ]
     failed = cells.run_cells(ready, options)
     if options.smoke:
         return cells.list_failed(failed)
@@ -101,7 +95,8 @@ def grid(dataset: str, options: argparse.Namespace) -> Iterator[Cell]:
     tables = options.tables or [number for number, name in TABLES.items() if name == dataset]
     if options.dataset is None:
         tables = [table for table in tables if TABLES[table] == dataset]
-    folds = options.folds or range(1, FOLDS.get(dataset, 1) + 1)
+    # AudioSet has no folds: its evaluation set is to be fold 1 of the CSV.
+    folds = options.folds or range(1, cells.FOLDS.get(dataset, 1) + 1)
     found: dict[pathlib.Path, Cell] = {}
     for table in tables or [6]:
         variants = chosen_variants(table, dataset, options)
@@ -184,31 +179,6 @@ def start(variant: Variant, options: argparse.Namespace) -> tuple[str, ...]:
         return ()
     system = variant.network.removeprefix("erann_").replace("_", "-")
     return ("--init-from", options.init_from.replace("{system}", system))
-
-
-@functools.cache
-def is_missing(dataset: str, pitch_variants: int, data_dir: str) -> bool:
-    """Whether there are no records that a cell can be trained on."""
-    from keras_audio.data import open_records
-
-    form = {"sample_rate": ERANN.sample_rate, "pitch_variants": pitch_variants}
-    try:
-        open_records(dataset, data_dir=data_dir, **form)
-    except ValueError:
-        return True
-    return False
-
-
-def missing(found: Iterable[Cell], data_dir: str) -> str:
-    """The sentence on what is not run for want of records, if anything is not."""
-    wanted = dict.fromkeys((cell.recipe.dataset, cell.recipe.pitch_variants) for cell in found)
-    sentences = []
-    for dataset, number in wanted:
-        if is_missing(dataset, number, data_dir):
-            shifted = f" with {number} pitch variants" if number else ""
-            command = cells.prepare_command(dataset, ERANN.sample_rate, number)
-            sentences.append(f"{dataset} is not prepared{shifted} in {data_dir}/ (`{command}`)")
-    return f"not run: {'; '.join(sentences)}" if sentences else ""
 
 
 def measure_speed(dataset: str, found: Iterable[Cell], path: pathlib.Path) -> None:

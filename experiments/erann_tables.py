@@ -130,7 +130,7 @@ def _systems_section(
         lines.append(line)
     numbers = " and ".join(str(table) for table in tables if table != AUGMENTATION)
     heading = f"Table {numbers}" if numbers else "In the form of Table 6"
-    section = ["", f"## {heading}: systems", "", *_filled_columns(lines)]
+    section = ["", f"## {heading}: systems", "", *cells.filled_columns(lines)]
     if speeds:
         section += ["", f"Our speed: {speeds.about} The paper's: NVIDIA Tesla V100."]
     return section
@@ -169,14 +169,7 @@ def _augmentation_section(ours: dict, dataset: str, metric: str) -> list[str]:
             }
         )
     heading = "Table 3" if theirs else "In the form of Table 3"
-    return ["", f"## {heading}: augmentations", "", *_filled_columns(lines)]
-
-
-def _filled_columns(lines: list[dict[str, str]]) -> list[str]:
-    """A table without the columns that say the same nothing in every line."""
-    empty = ({"-"}, {"no"})
-    titles = [title for title in lines[0] if {line[title] for line in lines} not in empty]
-    return cells.markdown_table(titles, [[line[title] for title in titles] for line in lines])
+    return ["", f"## {heading}: augmentations", "", *cells.filled_columns(lines)]
 
 
 def _runs_table(rows: list[dict]) -> list[str]:
@@ -203,21 +196,22 @@ def _runs_table(rows: list[dict]) -> list[str]:
         ]
         for row in rows
     ]
-    return _filled_columns([dict(zip(titles, map(str, line), strict=True)) for line in lines])
+    return cells.filled_columns([dict(zip(titles, map(str, line), strict=True)) for line in lines])
 
 
 def commands(rows: Iterable[dict], dataset: str) -> list[str]:
     """The shell commands that make these rows from nothing."""
     rows = list(rows)
     shifts = sorted({int(row["pitch_variants"]) for row in rows})
-    lines = [cells.prepare_command(dataset, ERANN.sample_rate, number) for number in shifts]
+    rate = ERANN.sample_rate
+    lines = [cells.prepare_command(dataset, rate, pitch_variants=number) for number in shifts]
     # One command covers the folds and seeds of a variant, then the kinds of mixup, then both ways
     # of SpecAugment, then the systems.
     runs = gathered(
         ((variant_of_row(row), _source(row)), (int(row["fold"]), int(row["seed"]))) for row in rows
     )
     mixups = gathered(
-        ((variant._replace(mixup=""), source, *_axes(pairs)), variant.mixup)
+        ((variant._replace(mixup=""), source, *cells.axes(pairs)), variant.mixup)
         for (variant, source), pairs in runs.items()
     )
     masked = gathered(
@@ -251,12 +245,6 @@ def commands(rows: Iterable[dict], dataset: str) -> list[str]:
 def _source(row: dict) -> str:
     words = shlex.split(row["command"])
     return words[words.index("--init-from") + 1] if "--init-from" in words else ""
-
-
-def _axes(pairs: Iterable[tuple[int, int]]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The folds and the seeds of some runs."""
-    folds, seeds = zip(*pairs, strict=True)
-    return tuple(sorted(set(folds))), tuple(sorted(set(seeds)))
 
 
 def read_speeds(path: pathlib.Path) -> Speeds | None:

@@ -1,7 +1,6 @@
 """What the experiment on ERANN trains: variants of a recipe, the paper's among them; their rows."""
 
 import functools
-import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -173,8 +172,8 @@ def size(network: str, classes: int, seconds: float) -> tuple[int, int]:
     from keras_audio.models.macs import count_macs
 
     model = keras_audio.create_model(network, classes)
-    parameters = sum(math.prod(weight.shape) for weight in model.trainable_weights)
-    return parameters, count_macs(model, (round(seconds * 44100), 1))
+    macs = count_macs(model, (round(seconds * 44100), 1))
+    return cells.trainable_parameters(model), macs
 
 
 def variant_of_row(row: dict) -> Variant:
