@@ -62,7 +62,7 @@ def evaluate_run(
         for clip in split.validation
     ]
     rows = prediction_rows(clips, targets, probabilities, records.labels)
-    write_predictions(folder.path / "predictions.csv", rows, records.labels)
+    write_predictions(folder.path / "predictions.csv", rows)
     write_report(
         folder.path / "report.html",
         title=f"{recipe.name} on {recipe.dataset}, fold {recipe.fold} held out, seed {recipe.seed}",

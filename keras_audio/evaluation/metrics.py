@@ -1,14 +1,21 @@
 """What probabilities are worth: of one class a clip (classification) or of any number (tagging)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from keras_audio.evaluation.open_set import open_set_scores, predicted_classes
+
 
 def classification_metrics(
-    targets: Sequence[int] | np.ndarray, probabilities: np.ndarray, labels: Sequence[str]
+    targets: Sequence[int] | np.ndarray,
+    probabilities: np.ndarray,
+    labels: Sequence[str],
+    *,
+    unknown_label: str | None = None,
+    unknown_weight: float = 1.0,
 ) -> dict[str, Any]:
     """Metrics of one held-out fold, as a dictionary that JSON can hold.
 
@@ -23,6 +30,9 @@ def classification_metrics(
         probabilities: (clips, classes), each in [0, 1]. Rows need not sum to one, so the scores of
             a sigmoid classifier are welcome.
         labels: The class names, in the order of the columns.
+        unknown_label: The class of all unknown sounds, if there is one.
+        unknown_weight: What its probability is multiplied by before the most probable class is
+            chosen. The log loss and the average precisions are those of the probabilities given.
 
     Returns:
         `clips`; `accuracy`; `balanced_accuracy`, the mean recall; `mean_average_precision`, the
@@ -30,11 +40,13 @@ def classification_metrics(
         scikit-learn, no interpolation); `log_loss`, the mean negative logarithm of the true
         class's probability, taken as at least 1e-7; `per_class`, a list in label order of
         `label`, `support`, `precision`, `recall`, `f1`, `average_precision`; and
-        `confusion_matrix`, counts with a row for every true class.
+        `confusion_matrix`, counts with a row for every true class. Where there is an unknown class
+        also `open_set`: `unknown_label`, `unknown_weight` and what `open_set_scores` gives.
 
     Raises:
         ValueError: If shapes do not agree, a target names no class, a probability is not finite
-            or leaves [0, 1], or labels are empty or repeat.
+            or leaves [0, 1], labels are empty or repeat, the unknown class is none of them, or its
+            weight is not above 0.
 
     Example:
         >>> metrics = classification_metrics(
@@ -48,8 +60,9 @@ def classification_metrics(
     from sklearn.metrics import average_precision_score, precision_recall_fscore_support
 
     targets, probabilities = _checked_classes(targets, probabilities, labels)
+    unknown_index = _index_of(unknown_label, unknown_weight, labels)
     classes = np.arange(len(labels))
-    predicted = probabilities.argmax(axis=1)
+    predicted = predicted_classes(probabilities, unknown_index, unknown_weight)
     precision, recall, f1, support = precision_recall_fscore_support(
         targets, predicted, labels=classes, zero_division=0
     )
@@ -68,7 +81,7 @@ def classification_metrics(
         per_class.append(row)
     present = [row for row in per_class if row["support"]]
     true_probability = probabilities[np.arange(len(targets)), targets].astype(np.float64)
-    return {
+    metrics = {
         "clips": len(targets),
         "accuracy": float(np.mean(predicted == targets)),
         "balanced_accuracy": float(np.mean([row["recall"] for row in present])),
@@ -77,6 +90,52 @@ def classification_metrics(
         "per_class": per_class,
         "confusion_matrix": confusion.tolist(),
     }
+    if unknown_index is not None:
+        named = {"unknown_label": str(unknown_label), "unknown_weight": float(unknown_weight)}
+        metrics["open_set"] = named | open_set_scores(targets, predicted, unknown_index)
+    return metrics
+
+
+def metrics_by_group(
+    targets: np.ndarray,
+    probabilities: np.ndarray,
+    labels: Sequence[str],
+    attributes: Sequence[Mapping[str, str]],
+    groups: Mapping[str, Mapping[str, Sequence[str]]],
+    **options: Any,
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """`classification_metrics` of the clips of each device, city, or what else they differ in.
+
+    Args:
+        targets: True class indices (clips,).
+        probabilities: (clips, classes).
+        labels: The class names, in the order of the columns.
+        attributes: What is known of each clip, such as its device and city.
+        groups: For an attribute the values that belong to each of its groups.
+        **options: As of `classification_metrics`.
+
+    Returns:
+        For each attribute, for each group that has clips, its metrics.
+
+    Example:
+        >>> devices = {"device": {"A": ["a"], "B and C": ["b", "c"]}}
+        >>> clips = [{"device": name} for name in "abc"]
+        >>> probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]])
+        >>> found = metrics_by_group(
+        ...     np.array([0, 0, 1]), probabilities, ["bus", "park"], clips, devices)
+        >>> {name: metrics["accuracy"] for name, metrics in found["device"].items()}
+        {'A': 1.0, 'B and C': 0.5}
+    """
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for attribute, members in groups.items():
+        values = [own[attribute] for own in attributes]
+        rows = {name: np.isin(values, wanted) for name, wanted in members.items()}
+        found[attribute] = {
+            name: classification_metrics(targets[chosen], probabilities[chosen], labels, **options)
+            for name, chosen in rows.items()
+            if chosen.any()
+        }
+    return found
 
 
 def tagging_metrics(
@@ -165,6 +224,19 @@ def wilson_interval(successes: int, trials: int, z: float = 1.959964) -> tuple[f
     spread = math.sqrt(proportion * (1 - proportion) * weight + weight * weight / 4) / (1 + weight)
     # At 0 and at 1 a bound is exact, and rounding must not push it out of the unit interval.
     return max(0.0, center - spread), min(1.0, center + spread)
+
+
+def _index_of(unknown_label: str | None, weight: float, labels: Sequence[str]) -> int | None:
+    if unknown_label is None:
+        return None
+    if unknown_label not in labels:
+        raise ValueError(
+            f"Expected the unknown class to be one of {', '.join(labels)}. "
+            f"Received: unknown_label={unknown_label!r}"
+        )
+    if not 0 < weight < math.inf:
+        raise ValueError(f"Expected unknown_weight above 0. Received: unknown_weight={weight}")
+    return list(labels).index(unknown_label)
 
 
 def _checked_classes(

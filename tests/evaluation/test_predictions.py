@@ -16,7 +16,7 @@ def rows(clips=5):
 
 def test_round_trip_is_exact(tmp_path):
     written, targets, probabilities = rows()
-    write_predictions(tmp_path / "predictions.csv", written, LABELS)
+    write_predictions(tmp_path / "predictions.csv", written)
     read, labels = read_predictions(tmp_path / "predictions.csv")
     assert labels == LABELS
     assert [row["clip_id"] for row in read] == [f"clip,{i}" for i in range(5)]
@@ -34,7 +34,7 @@ def test_several_classes_a_clip(tmp_path):
     clips = [{"clip_id": str(index), "fold": 1, "source": "s"} for index in range(3)]
     probabilities = np.float32([[0.9, 0.8, 0.1], [0.1, 0.2, 0.3], [0.5, 0.5, 0.5]])
     written = prediction_rows(clips, [[1, 1, 0], [0, 0, 1], [0, 0, 0]], probabilities, LABELS)
-    write_predictions(tmp_path / "p.csv", written, LABELS)
+    write_predictions(tmp_path / "p.csv", written)
     read, labels = read_predictions(tmp_path / "p.csv")
     assert labels == LABELS
     assert [row["target"] for row in read] == [f"{LABELS[0]}|{LABELS[1]}", LABELS[2], ""]
@@ -47,9 +47,31 @@ def test_several_classes_a_clip(tmp_path):
         prediction_rows(clips[:1], [[0, 1]], [[0, 1]], ["a", "b|c"])
 
 
+def test_attributes_follow_the_source_and_predictions_may_be_given(tmp_path):
+    clips = [
+        {"clip_id": str(i), "fold": 1, "source": "s", "device": "ab"[i], "city": "p_lyon, bonn"}
+        for i in range(2)
+    ]
+    probabilities = np.float32([[0.6, 0.3, 0.1], [0.6, 0.4, 0]])
+    written = prediction_rows(clips, [0, 1], probabilities, LABELS, predicted=[0, 1])
+    write_predictions(tmp_path / "p.csv", written)
+    read, labels = read_predictions(tmp_path / "p.csv")
+    assert labels == LABELS
+    assert list(read[0])[:8] == [
+        *["clip_id", "fold", "source", "device", "city", "target", "predicted", "probability"]
+    ]
+    assert [(row["device"], row["city"]) for row in read] == [
+        ("a", "p_lyon, bonn"),
+        ("b", "p_lyon, bonn"),
+    ]
+    assert [row["predicted"] for row in read] == LABELS[:2]
+    # The probability is that of the class beside it, as it is.
+    assert [np.float32(row["probability"]) for row in read] == [np.float32(0.6), np.float32(0.4)]
+
+
 def test_columns_are_in_order(tmp_path):
     written, _, _ = rows()
-    write_predictions(tmp_path / "p.csv", written, LABELS)
+    write_predictions(tmp_path / "p.csv", written)
     header = (tmp_path / "p.csv").read_text(encoding="utf-8").splitlines()[0]
     assert header.startswith("clip_id,fold,source,target,predicted,probability,")
     assert header.endswith(',"p_dog, bark","p_a ""rain""",p_Straßenmusik')
