@@ -206,11 +206,18 @@ class TrainingLoop:
                 f"loss={means['loss']} in round {place.epoch + 1} of {self.run.path}"
             )
         return {
-            # Read before the callbacks change it: the rate that this round was trained with.
-            "learning_rate": float(keras.ops.convert_to_numpy(self.optimizer.learning_rate)),
+            # Read before the callbacks change it.
+            "learning_rate": self._last_rate(),
             **means,
             **self._validate(validation_batches),
         }
+
+    def _last_rate(self) -> float:
+        """The learning rate of the step just made; a schedule's present one is the next step's."""
+        rate, step = self.optimizer._learning_rate, self.optimizer.iterations
+        if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+            rate = rate(step - 1)
+        return float(keras.ops.convert_to_numpy(rate))
 
     def _means(self) -> dict[str, float]:
         """Loss, and accuracy where there is one, over the round so far."""

@@ -19,7 +19,7 @@ from keras_audio.data import (
     make_split,
     open_records,
 )
-from keras_audio.files import locked, read_json, replacing, write_json, write_text
+from keras_audio.files import folder_name, locked, read_json, replacing, write_json, write_text
 from keras_audio.models import cut_model
 from keras_audio.models.transfer import load_source, model_file, transfer_weights
 from keras_audio.recipes import Recipe, recipe_differences
@@ -128,7 +128,7 @@ def default_run_path(recipe: Recipe, runs_dir: str | os.PathLike) -> pathlib.Pat
         >>> default_run_path(ResidualBlocks(dataset="esc10", fold=1), "runs").as_posix()
         'runs/residual_blocks/esc10-fold1-seed0'
     """
-    name = f"{recipe.dataset}-fold{recipe.fold}-seed{recipe.seed}"
+    name = f"{folder_name(recipe.dataset)}-fold{recipe.fold}-seed{recipe.seed}"
     return pathlib.Path(runs_dir) / recipe.name / name
 
 

@@ -1,6 +1,7 @@
-"""Trainings counted in iterations: ERANN with mixing, masks and averaged weights, resumed exactly.
+"""Trainings with mixing, masks, averaged weights and schedules, stopped and resumed exactly.
 
-The sounds are tones and noise of a second or two at 44.1 kHz; the network is the lightest ERANN.
+The sounds are tones and noise of a second or two at 44.1 kHz; the networks are the lightest
+ERANN and a narrow two-path network.
 """
 
 import json
@@ -8,6 +9,7 @@ import signal
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 import soundfile
@@ -16,7 +18,7 @@ import data_prep
 from keras_audio.data import open_records
 from keras_audio.evaluation import evaluate_run
 from keras_audio.files import read_json
-from keras_audio.recipes import ERANN
+from keras_audio.recipes import ERANN, TwoPath
 from keras_audio.training import RunFolder, Stopped, loop, train
 
 SMALL = {
@@ -28,6 +30,15 @@ SMALL = {
     "evaluation_interval": 3,
     "ema_decay": 0.5,
     "schedule": "one_cycle",
+}
+SMALL_TWO_PATH = {
+    "num_filters": 2,
+    "batch_size": 4,
+    "duration": 1.5,
+    "crop_frames": 40,
+    "epochs": 4,
+    "first_cycle": 1,
+    "snapshots": True,
 }
 
 
@@ -84,6 +95,23 @@ def state(run):
     return position, arrays, [variable.numpy() for variable in run.model().variables]
 
 
+def whole_and_broken(recipe, stop, data, folder, monkeypatch):
+    """A training, and the same one stopped and resumed, checked to end bit for bit alike."""
+    whole = train(recipe, data_dir=data, run=folder / "whole", progress=False)
+    with monkeypatch.context() as patch:
+        stopping_at(patch, stop)
+        with pytest.raises(Stopped):
+            train(recipe, data_dir=data, run=folder / "broken", progress=False)
+    broken = train(recipe, data_dir=data, run=folder / "broken", resume=True, progress=False)
+    position, arrays, kept = state(whole)
+    other_position, other_arrays, other_kept = state(broken)
+    assert other_position == position
+    assert arrays.keys() == other_arrays.keys()
+    assert all(np.array_equal(arrays[name], other_arrays[name]) for name in arrays)
+    assert all(np.array_equal(a, b) for a, b in zip(kept, other_kept, strict=True))
+    return whole, broken
+
+
 @pytest.mark.parametrize(
     ("dataset", "settings", "stop"),
     [
@@ -96,29 +124,59 @@ def test_a_stop_in_a_round_or_in_a_validation_changes_nothing(
     dataset, settings, stop, data, tmp_path, monkeypatch
 ):
     recipe = ERANN.for_dataset(dataset, fold=1, seed=5, **SMALL, **settings)
-    whole = train(recipe, data_dir=data, run=tmp_path / "whole", progress=False)
-    with monkeypatch.context() as patch:
-        stopping_at(patch, stop)
-        with pytest.raises(Stopped):
-            train(recipe, data_dir=data, run=tmp_path / "broken", progress=False)
-    broken = train(recipe, data_dir=data, run=tmp_path / "broken", resume=True, progress=False)
-    position, arrays, best = state(whole)
-    other_position, other_arrays, other_best = state(broken)
-    assert other_position == position
-    assert arrays.keys() == other_arrays.keys()
-    assert {name.partition("/")[0] for name in arrays} >= {"network", "average", "mixing"}
-    assert all(np.array_equal(arrays[name], other_arrays[name]) for name in arrays)
-    assert all(np.array_equal(a, b) for a, b in zip(best, other_best, strict=True))
-
+    whole, _ = whole_and_broken(recipe, stop, data, tmp_path, monkeypatch)
+    with np.load(whole.path / "checkpoints" / "last.npz") as file:
+        assert {name.partition("/")[0] for name in file} >= {"network", "average", "mixing"}
     history, done = whole.history(), whole.finished
     assert history["iteration"].tolist() == [3, 6, 7]
     assert (done["epochs"], done["iterations"]) == (3, 7)
     assert done["best_iteration"] == history["iteration"][done["best_epoch"] - 1]
     assert history[recipe.monitor].max() == done["best_value"]
     assert np.isfinite(history["val_loss"]).all()
-    # The rate after 3, 6 and 7 of the cycle's 7 steps.
-    expected = [float(recipe.build_optimizer()._learning_rate(step)) for step in (3, 6, 7)]
+    # The rates of the steps that end the rounds, counted from 0.
+    expected = [float(recipe.build_optimizer(3)._learning_rate(step)) for step in (2, 5, 6)]
     np.testing.assert_allclose(history["learning_rate"], expected, rtol=1e-5)
+
+
+def test_warm_restarts_and_snapshots_go_on_where_they_stopped(data, tmp_path, monkeypatch):
+    recipe = TwoPath.for_dataset("tones", fold=1, seed=5, **SMALL_TWO_PATH)
+    # In the second epoch, within the second cycle.
+    whole, broken = whole_and_broken(recipe, 6, data, tmp_path, monkeypatch)
+    done, history = whole.finished, whole.history()
+    per_pass = done["steps_per_pass"]
+    assert done["iterations"] == 4 * per_pass
+    assert (done["kept"], done["kept_epoch"]) == ("last", 4)
+    # Cycles of 1 and 2 epochs, and the first of the third; the rate of each epoch's last step.
+    progress = np.array([1, 1 / 2, 1, 1 / 4]) - np.array([1, 1 / 2, 1 / 2, 1 / 4]) / per_pass
+    expected = 1e-5 + (0.1 - 1e-5) * (1 + np.cos(np.pi * progress)) / 2
+    np.testing.assert_allclose(history["learning_rate"], expected, rtol=1e-4)
+
+    # The ends of the two whole cycles, equal in both trainings and unlike each other.
+    names = [path.name for path in whole.snapshots()]
+    assert names == [path.name for path in broken.snapshots()]
+    assert names == ["epoch-0001.keras", "epoch-0003.keras"]
+    first, third = ([load_weights(path) for path in run.snapshots()] for run in (whole, broken))
+    for one, other in zip(first, third, strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+    assert not np.array_equal(first[0][-1], first[1][-1])
+    # The last weights, though an earlier epoch may have been better.
+    _, arrays, kept = state(whole)
+    assert any(np.array_equal(kept[0], value) for value in arrays.values())
+
+
+def test_keep_best_keeps_the_best(data, tmp_path):
+    settings = SMALL_TWO_PATH | {"keep": "best", "snapshots": False}
+    recipe = TwoPath.for_dataset("tones", fold=1, seed=5, **settings)
+    run = train(recipe, data_dir=data, run=tmp_path / "run", progress=False)
+    done = run.finished
+    assert (done["kept"], done["kept_epoch"]) == ("best", done["best_epoch"])
+    assert run.snapshots() == []
+    metrics = evaluate_run(run, data_dir=data, progress=False)
+    assert metrics["accuracy"] == pytest.approx(run.history()["val_accuracy"].max())
+
+
+def load_weights(path):
+    return [variable.numpy() for variable in keras.models.load_model(path).variables]
 
 
 @pytest.fixture(scope="module")
