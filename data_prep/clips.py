@@ -152,14 +152,18 @@ class ClipList:
 
 
 def read_table(
-    path: pathlib.Path, columns: Sequence[str], optional: Collection[str] = ()
+    path: pathlib.Path,
+    columns: Sequence[str],
+    optional: Collection[str] = (),
+    delimiter: str = ",",
 ) -> Iterator[tuple[str, dict[str, str]]]:
     """Read a CSV strictly: these columns by these names, the same number of fields in every row.
 
     Args:
-        path: The file, UTF-8, comma-separated, with a header line.
+        path: The file, UTF-8, with a header line; lines may end in any of the usual ways.
         columns: The columns in their order.
         optional: Those of `columns` that may be absent.
+        delimiter: What stands between two fields.
 
     Yields:
         Where the row stands ("line 7 of FILE"), and its fields by column.
@@ -169,10 +173,10 @@ def read_table(
     """
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
+            reader = csv.reader(file, strict=True, delimiter=delimiter)
             try:
                 header = next(reader, None)
-                _check_header(path, header, columns, optional)
+                _check_header(path, header, columns, optional, delimiter)
                 for row in reader:
                     where = f"line {reader.line_num} of {path}"
                     if not row:
@@ -180,13 +184,13 @@ def read_table(
                     if len(row) != len(header):
                         raise ValueError(
                             f"Expected {len(header)} fields in {where}, got {len(row)}. "
-                            f"Received: row={','.join(row)!r}"
+                            f"Received: row={delimiter.join(row)!r}"
                         )
                     yield where, dict(zip(header, row, strict=True))
             except csv.Error as error:
                 line = max(1, reader.line_num)
                 raise ValueError(
-                    f"Expected comma-separated values, got {error} in line {line}. "
+                    f"Expected fields with {delimiter!r} between them, got {error} in line {line}. "
                     f"Received: path={path}"
                 ) from error
     except UnicodeDecodeError as error:
@@ -254,7 +258,11 @@ def find_root(source: pathlib.Path, table: str, inner: str, card: DatasetCard) -
 
 
 def _check_header(
-    path: pathlib.Path, header: list[str] | None, columns: Sequence[str], optional: Collection[str]
+    path: pathlib.Path,
+    header: list[str] | None,
+    columns: Sequence[str],
+    optional: Collection[str],
+    delimiter: str,
 ) -> None:
     required = [name for name in columns if name not in optional]
     known = header is not None and set(required) <= set(header) <= set(columns)
@@ -262,8 +270,12 @@ def _check_header(
         in_order = [name for name in columns if name in header]
         if header == in_order or optional:
             return
-    expected = ",".join(required) + "".join(f"[,{name}]" for name in columns if name in optional)
-    shown = "an empty file" if header is None else f"the first line {','.join(header)[:200]!r}"
+    between = delimiter.replace("\t", "\\t")
+    expected = between.join(required)
+    expected += "".join(f"[{between}{name}]" for name in columns if name in optional)
+    shown = "an empty file"
+    if header is not None:
+        shown = f"the first line {delimiter.join(header)[:200]!r}"
     raise ValueError(f"Expected the header {expected}, got {shown}. Received: path={path}")
 
 

@@ -11,7 +11,16 @@ import sys
 import time
 from collections.abc import Iterator
 
-from data_prep import audio_folder, esc10, esc50, ravdess, toy_sounds, urbansound8k
+from data_prep import (
+    audio_folder,
+    esc10,
+    esc50,
+    ravdess,
+    tau_urban_2019,
+    toy_scenes,
+    toy_sounds,
+    urbansound8k,
+)
 from data_prep.clips import RECORDS_VERSION, ClipList, Dataset, DatasetCard
 from keras_audio.audio import check_channels, check_sample_rate
 from keras_audio.files import folder_name, locked, read_json
@@ -24,6 +33,8 @@ _DATASETS = {
             Dataset(module.CARD, module.list_clips)
             for module in (audio_folder, esc10, esc50, urbansound8k, ravdess)
         ),
+        *tau_urban_2019.DATASETS,
+        *toy_scenes.DATASETS,
     )
 }
 # A worker starts in half a second, the time of about this many clips.
@@ -57,8 +68,8 @@ def cards() -> tuple[DatasetCard, ...]:
     """The cards of all data sets.
 
     Example:
-        >>> [card.name for card in cards()]
-        ['toy_sounds', 'audio_folder', 'esc10', 'esc50', 'urbansound8k', 'ravdess']
+        >>> [card.name for card in cards()][:4]
+        ['toy_sounds', 'audio_folder', 'esc10', 'esc50']
     """
     return tuple(dataset.card for dataset in _DATASETS.values())
 

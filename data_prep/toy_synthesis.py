@@ -41,7 +41,7 @@ class Recording:
             sides *= np.sqrt([1 - self._position, self._position])
         else:
             sides = sound[:, None]
-        background = [_noise(rng, len(times), rate, 20, 3500) for _ in range(sides.shape[1])]
+        background = [noise(rng, len(times), rate, 20, 3500) for _ in range(sides.shape[1])]
         sides = sides + self._noise * np.stack(background, axis=-1)
         level = self._level * rng.uniform(0.8, 1.1)
         return sides * (level / np.abs(sides).max())
@@ -52,9 +52,9 @@ def _air_conditioner(rng: np.random.Generator) -> Render:
     cutoff, sway, hum = rng.uniform(500, 1100), rng.uniform(0.3, 1.2), rng.uniform(0.1, 0.5)
 
     def render(rng, times, rate):
-        air = _noise(rng, len(times), rate, 60, cutoff)
+        air = noise(rng, len(times), rate, 60, cutoff)
         air *= 1 + 0.15 * np.sin(2 * np.pi * (sway * times + rng.random()))
-        return air + hum * _tone(2 * mains * times + rng.random(), [1, 0.5, 0.3])
+        return air + hum * tone(2 * mains * times + rng.random(), [1, 0.5, 0.3])
 
     return render
 
@@ -64,12 +64,12 @@ def _car_horn(rng: np.random.Generator) -> Render:
     partials = 1 / np.arange(1, 7) ** rng.uniform(0.5, 1.0)
 
     def render(rng, times, rate):
-        chord = _tone(pitch * times, partials) + _tone(pitch * interval * times, partials)
+        chord = tone(pitch * times, partials) + tone(pitch * interval * times, partials)
         gate = np.zeros_like(times)
         start = rng.uniform(0.0, 0.15)
         while start < times[-1]:
             length = rng.uniform(0.25, 0.9)
-            gate += _gate(times, start, start + length, 0.01)
+            gate += gate(times, start, start + length, 0.01)
             start += length + rng.uniform(0.1, 0.3)
         return chord * gate
 
@@ -80,14 +80,14 @@ def _children_playing(rng: np.random.Generator) -> Render:
     pitches = rng.uniform(350, 750, size=4)
 
     def render(rng, times, rate):
-        sound = 0.25 * _noise(rng, len(times), rate, 500, 3000)
+        sound = 0.25 * noise(rng, len(times), rate, 500, 3000)
         for _ in range(max(5, round(7 * times[-1]))):
             start, length = rng.uniform(-0.1, times[-1]), rng.uniform(0.12, 0.4)
             local = (times - start) / length
             bend = rng.uniform(-0.4, 0.5) * local + 0.03 * np.sin(40 * local)
             phase = np.cumsum(rng.choice(pitches) * (1 + np.clip(bend, -0.5, 0.6))) / rate
-            voice = _tone(phase, rng.uniform(0.2, 1.0, size=5))
-            sound += rng.uniform(0.4, 1.0) * voice * _gate(times, start, start + length, 0.04)
+            voice = tone(phase, rng.uniform(0.2, 1.0, size=5))
+            sound += rng.uniform(0.4, 1.0) * voice * gate(times, start, start + length, 0.04)
         return sound
 
     return render
@@ -100,10 +100,10 @@ def _dog_bark(rng: np.random.Generator) -> Render:
         sound, start = np.zeros_like(times), rng.uniform(0.02, 0.2)
         while start < times[-1] - 0.1:
             local = np.maximum(times - start, 0)
-            envelope = (times >= start) * _swell(local, 0.012, rng.uniform(0.05, 0.09))
+            envelope = (times >= start) * swell(local, 0.012, rng.uniform(0.05, 0.09))
             fall = pitch * rng.uniform(0.95, 1.05) * (1 + 0.7 * np.exp(-local / 0.05))
-            voice = _tone(np.cumsum(fall) / rate, [0.6, 1, 0.9, 0.5, 0.3])
-            throat = _noise(rng, len(times), rate, 400, 2200)
+            voice = tone(np.cumsum(fall) / rate, [0.6, 1, 0.9, 0.5, 0.3])
+            throat = noise(rng, len(times), rate, 400, 2200)
             sound += envelope * (voice + rough * throat)
             start += gap * rng.uniform(0.8, 1.6)
         return sound
@@ -117,8 +117,8 @@ def _drilling(rng: np.random.Generator) -> Render:
     def render(rng, times, rate):
         speed = 1 + 0.04 * np.sin(2 * np.pi * (rng.uniform(0.3, 1.0) * times + rng.random()))
         phase = np.cumsum(speed) / rate
-        motor = _tone(whine * phase, [1, 0.5]) + 0.6 * _tone(teeth * 4 * phase, [1, 0.7, 0.5, 0.4])
-        chips = _noise(rng, len(times), rate, 1200, 3500)
+        motor = tone(whine * phase, [1, 0.5]) + 0.6 * tone(teeth * 4 * phase, [1, 0.7, 0.5, 0.4])
+        chips = noise(rng, len(times), rate, 1200, 3500)
         return motor + chips * (1 + depth * np.sin(2 * np.pi * teeth * phase))
 
     return render
@@ -131,8 +131,8 @@ def _engine_idling(rng: np.random.Generator) -> Render:
     def render(rng, times, rate):
         wander = 1 + 0.03 * np.sin(2 * np.pi * (rng.uniform(0.5, 2) * times + rng.random()))
         phase = np.cumsum(firing * wander) / rate
-        rumble = _tone(phase, partials) * (1 + uneven * np.sin(np.pi * phase))
-        return rumble + 0.3 * _noise(rng, len(times), rate, 40, 350)
+        rumble = tone(phase, partials) * (1 + uneven * np.sin(np.pi * phase))
+        return rumble + 0.3 * noise(rng, len(times), rate, 40, 350)
 
     return render
 
@@ -143,8 +143,8 @@ def _gun_shot(rng: np.random.Generator) -> Render:
     def render(rng, times, rate):
         start = rng.uniform(0.05, 0.4)
         local = np.maximum(times - start, 0)
-        blast = _noise(rng, len(times), rate, 60, 3500) * np.exp(-local / crack)
-        echo = 0.25 * _noise(rng, len(times), rate, 60, 900) * np.exp(-local / room)
+        blast = noise(rng, len(times), rate, 60, 3500) * np.exp(-local / crack)
+        echo = 0.25 * noise(rng, len(times), rate, 60, 900) * np.exp(-local / room)
         return (times >= start) * (blast + echo)
 
     return render
@@ -155,7 +155,7 @@ def _jackhammer(rng: np.random.Generator) -> Render:
 
     def render(rng, times, rate):
         since = np.mod(times + rng.random(), 1 / (blows * rng.uniform(0.97, 1.03)))
-        hammer = _noise(rng, len(times), rate, 150, 3000) * np.exp(-since / 0.012)
+        hammer = noise(rng, len(times), rate, 150, 3000) * np.exp(-since / 0.012)
         return hammer + 0.5 * np.sin(2 * np.pi * ring * since) * np.exp(-since / 0.02)
 
     return render
@@ -169,7 +169,7 @@ def _siren(rng: np.random.Generator) -> Render:
         wave = np.sin(2 * np.pi * (sweeps * times + rng.random()))
         wave = np.tanh(8 * wave) if jumps else wave
         pitch = low + (high - low) * (wave + 1) / 2
-        return _tone(np.cumsum(pitch) / rate, [1, 0.35, 0.15])
+        return tone(np.cumsum(pitch) / rate, [1, 0.35, 0.15])
 
     return render
 
@@ -182,9 +182,9 @@ def _street_music(rng: np.random.Generator) -> Render:
         sound, start = np.zeros_like(times), -beat * rng.random()
         while start < times[-1]:
             local = np.maximum(times - start, 0)
-            envelope = (times >= start) * _swell(local, 0.005, rng.uniform(0.15, 0.35))
+            envelope = (times >= start) * swell(local, 0.005, rng.uniform(0.15, 0.35))
             for pitch in rng.choice(scale, size=rng.integers(1, 4), replace=False):
-                sound += envelope * _tone(pitch * local, partials)
+                sound += envelope * tone(pitch * local, partials)
             start += beat * rng.choice([1, 1, 2])
         return sound
 
@@ -205,7 +205,7 @@ RECORDINGS = {
 }
 
 
-def _tone(cycles: np.ndarray, partials: Sequence[float]) -> np.ndarray:
+def tone(cycles: np.ndarray, partials: Sequence[float]) -> np.ndarray:
     """Harmonics of the given strengths over a phase counted in cycles."""
     # The imaginary part of a polynomial in exp(i phase): one exponential instead of many sines.
     rotation = np.exp(2j * np.pi * cycles)
@@ -215,9 +215,7 @@ def _tone(cycles: np.ndarray, partials: Sequence[float]) -> np.ndarray:
     return total.imag
 
 
-def _noise(
-    rng: np.random.Generator, samples: int, rate: int, low: float, high: float
-) -> np.ndarray:
+def noise(rng: np.random.Generator, samples: int, rate: int, low: float, high: float) -> np.ndarray:
     """Noise between two frequencies, pink within them, with a mean square of 1."""
     size = 1 << (samples - 1).bit_length()  # Other sizes may be prime, and slow.
     spectrum = np.fft.rfft(rng.standard_normal(size))
@@ -228,11 +226,11 @@ def _noise(
     return noise / np.sqrt(np.mean(noise**2))
 
 
-def _gate(times: np.ndarray, start: float, end: float, edge: float) -> np.ndarray:
+def gate(times: np.ndarray, start: float, end: float, edge: float) -> np.ndarray:
     """1 from `start` to `end`, with straight edges."""
     return np.clip(np.minimum(times - start, end - times) / edge, 0.0, 1.0)
 
 
-def _swell(since: np.ndarray, attack: float, decay: float) -> np.ndarray:
+def swell(since: np.ndarray, attack: float, decay: float) -> np.ndarray:
     """A quick rise and an exponential fall."""
     return (1 - np.exp(-since / attack)) * np.exp(-since / decay)

@@ -47,8 +47,8 @@ def make_split(records: Records, fold: int) -> Split:
     records.check_folds([fold])
     if fold not in records.held_out_folds:
         raise ValueError(
-            f"Expected a fold of {records.name} that its official split holds out, one of "
-            f"{', '.join(map(str, records.held_out_folds))}. Received: fold={fold}"
+            f"Expected a fold that the official split of {records.name} holds out "
+            f"({', '.join(map(str, records.held_out_folds))}). Received: fold={fold}"
         )
     train_folds = [other for other in records.folds if other != fold]
     if not train_folds:
