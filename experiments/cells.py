@@ -305,6 +305,11 @@ def mean_and_deviation(rows: Iterable[dict], metric: str) -> str:
     return text
 
 
+def score(rows: Sequence[dict], metric: str) -> str:
+    """What runs reached, as the cell of a table: the mean and the number of runs."""
+    return f"**{mean_and_deviation(rows, metric)}** ({len(rows)})" if rows else "-"
+
+
 def gathered(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, list]:
     """Values by key, both in the order of their first appearance."""
     groups: dict[Any, list] = {}

@@ -4,7 +4,7 @@ import csv
 import itertools
 import pathlib
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import cells
@@ -86,10 +86,6 @@ def markdown(rows: list[dict], dataset: str, speeds: Speeds | None = None, absen
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _score(rows: Sequence[dict], metric: str) -> str:
-    return f"**{cells.mean_and_deviation(rows, metric)}** ({len(rows)})" if rows else "-"
-
-
 def _systems_section(
     ours: dict, dataset: str, metric: str, classes: int, speeds: Speeds | None
 ) -> list[str]:
@@ -126,7 +122,7 @@ def _systems_section(
         for start, title in zip(STARTS, ("from scratch", "fine-tuned"), strict=True):
             started = variant._replace(start=start)
             line[f"{title}, paper"] = percent(theirs.get(started, ""), 1)
-            line[f"{title}, ours"] = _score(ours.get(started, []), metric)
+            line[f"{title}, ours"] = cells.score(ours.get(started, []), metric)
         lines.append(line)
     numbers = " and ".join(str(table) for table in tables if table != AUGMENTATION)
     heading = f"Table {numbers}" if numbers else "In the form of Table 6"
@@ -165,7 +161,7 @@ def _augmentation_section(ours: dict, dataset: str, metric: str) -> list[str]:
                 "SpecAugment": "yes" if variant.spec_augment else "no",
                 "mixup": variant.mixup.replace("_", " "),
                 "paper": percent(theirs.get(variant, ""), 1),
-                "ours": _score(ours.get(variant, []), metric),
+                "ours": cells.score(ours.get(variant, []), metric),
             }
         )
     heading = "Table 3" if theirs else "In the form of Table 3"

@@ -232,9 +232,8 @@ def _cell(rows: list[dict], name: str, key: str) -> str:
         if (row["row"], row["column"]) == (name, key) and row["metric"] == "validation_accuracy"
     }
     own = [row for row in rows if name in (row["block"], row["network"]) and row["input"] == key]
-    ours = f"**{cells.mean_and_deviation(own, 'accuracy')}** ({len(own)})" if own else "-"
     shown = [f"{published[source]:.2f}" if source in published else "-" for source in SOURCES]
-    return " / ".join([*shown, ours])
+    return " / ".join([*shown, cells.score(own, "accuracy")])
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

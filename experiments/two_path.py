@@ -1,0 +1,128 @@
+"""Tables 1 to 4 of McDonnell and Gao 2019 in form: two paths, published and ours.
+
+Each cell is a run folder `<runs>/two_path/<variant>/<data set>-fold<k>-seed<s>`, trained and
+evaluated in processes of its own; what is finished is not run again, so the same command goes on
+where it was stopped. Then `two_path_<data set>.csv`, with a row a run, `.md`, with the tables, and
+`.svg`, confusion matrices, are written from all run folders of that data set, whichever call made
+them. Where a data set is not prepared, the page says so, and has the report's numbers.
+
+TAU Urban Acoustic Scenes 2019 and the toy scenes are three data sets each, the challenge's tasks,
+on one page. Others have a page of their own, with a line a variant. Variants are the ablations
+that the report names: `two_paths` is its own network, `no_deltas` that of Table 1, and a + joins
+several.
+
+Examples:
+  python experiments/two_path.py
+  python experiments/two_path.py --tasks 1b --variants two_paths,one_path --equal-parameters
+  python experiments/two_path.py --dataset toy_scenes --smoke
+  python experiments/two_path.py --dataset esc10 --folds 1 --set num_filters=8 --set epochs=62
+  python experiments/two_path.py --dataset urbansound8k --variants two_paths,no_deltas+one_path
+"""
+
+import argparse
+import dataclasses
+import itertools
+import pathlib
+import sys
+from collections.abc import Iterator, Sequence
+
+import cells
+import two_path_tables
+from cells import Cell
+from two_path_tables import Result
+from two_path_variants import (
+    ABLATIONS,
+    COLUMNS,
+    SCENES,
+    TASKS,
+    USUAL,
+    at_equal_parameters,
+    build_recipe,
+    read_run,
+    variant_of,
+)
+
+from keras_audio.files import folder_name, read_json, write_text
+from keras_audio.quiet import import_tensorflow
+from keras_audio.recipes import TwoPath
+
+
+def main() -> int:
+    """Run what is missing, then write the tables."""
+    options = parse()
+    import_tensorflow()
+    ready, absent = cells.with_records(grid(options), options.data_dir)
+    if absent:
+        print(absent)
+    failed = cells.run_cells(ready, options)
+    if not options.smoke:
+        write_page(options, absent)
+    return cells.list_failed(failed)
+
+
+def grid(options: argparse.Namespace) -> Iterator[Cell]:
+    """Each cell asked for, once."""
+    found: dict[pathlib.Path, Cell] = {}
+    names = datasets(options.dataset, options.tasks)
+    for dataset, variant in itertools.product(names, options.variants):
+        folds = options.folds or range(1, cells.FOLDS.get(dataset, 1) + 1)
+        recipe = build_recipe(variant, dataset, options.set)
+        if options.equal_parameters and recipe.paths == 1:
+            recipe = at_equal_parameters(recipe)
+        folder = options.runs / TwoPath.name / variant_of(recipe).folder
+        for seed, fold in itertools.product(options.seeds, folds):
+            path = folder / f"{folder_name(dataset)}-fold{fold}-seed{seed}"
+            found.setdefault(path, Cell(dataclasses.replace(recipe, fold=fold, seed=seed), path))
+    yield from found.values()
+
+
+def datasets(name: str, tasks: Sequence[str] = TASKS) -> list[str]:
+    """The data sets that a name stands for: of scenes, one a task."""
+    return [f"{name}/{task}" for task in tasks] if name in SCENES else [name]
+
+
+def write_page(options: argparse.Namespace, absent: str) -> None:
+    """Write rows, tables and figures of all runs on a data set."""
+    folder = options.runs / TwoPath.name
+    runs = [run for name in datasets(options.dataset) for run in cells.evaluated_runs(folder, name)]
+    results = [Result(read_run(run), read_json(run.path / "metrics.json")) for run in runs]
+    for name, svg in two_path_tables.figures(results).items():
+        write_text(options.to / name, svg)
+    text = two_path_tables.markdown(results, options.dataset, absent)
+    rows = [result.row for result in results]
+    cells.write_tables(rows, COLUMNS, text, options.to / f"two_path_{options.dataset}")
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The options of the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--dataset", default=SCENES[0], help="tau_urban_2019, toy_scenes, esc10...")
+    parser.add_argument("--tasks", type=cells.names(TASKS), default=list(TASKS), help="of scenes")
+    parser.add_argument(
+        "--variants",
+        type=_variants,
+        default=[USUAL, "no_deltas"],
+        help=f"of {', '.join((USUAL, *ABLATIONS))} (default: {USUAL},no_deltas)",
+    )
+    parser.add_argument(
+        "--equal-parameters",
+        action="store_true",
+        help="make one path as wide as gives it the parameters of two",
+    )
+    parser.add_argument(
+        "--folds", type=cells.folds, help="such as 1-5 (default: all official ones)"
+    )
+    parser.add_argument("--seeds", type=cells.numbers, default=[0], help="such as 0,1,2")
+    cells.add_options(parser)
+    return parser.parse_args(arguments)
+
+
+def _variants(text: str) -> list[str]:
+    cells.names((USUAL, *ABLATIONS))(text.replace("+", ","))
+    return text.split(",")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,193 @@
+"""What the experiment on the two-path network trains: the report's ablations; rows of the runs."""
+
+import bisect
+import dataclasses
+import functools
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import cells
+
+from keras_audio.evaluation import published_results, read_predictions
+from keras_audio.files import read_json
+from keras_audio.recipes import TwoPath, with_settings
+from keras_audio.training.run_folder import RunFolder
+
+# Families whose data sets are the tasks of the challenge: TAU Urban Acoustic Scenes 2019, and what
+# is generated in its form.
+SCENES = ("tau_urban_2019", "toy_scenes")
+TASKS = ("1a", "1b", "1c")
+CLASSES = {"esc50": 50, "tau_urban_2019/1c": 11, "toy_scenes/1c": 11}  # Others: 10.
+
+# The network of the report, and what section by section it was compared with.
+USUAL = "two_paths"
+ABLATIONS = {
+    "no_deltas": "deltas=False",
+    "one_path": "paths=1",
+    "frequency_downsampling": "frequency_downsampling=True",
+    "learned_batch_norm": "learned_batch_norm=True",
+    "learned_pooling": "learned_pooling=True",
+}
+# Fields of the recipe beside the ablations' that have a place of their own in folders and tables.
+CELL_FIELDS = ("dataset", "fold", "seed", "num_filters")
+# Groups of devices whose accuracy Table 1 has, and the columns of the rows that hold ours.
+DEVICES = {"A": "accuracy_a", "B and C": "accuracy_b_and_c"}
+COLUMNS = (
+    *("recipe", "dataset", "fold", "seed", "variant", "num_filters"),
+    *("accuracy", "balanced_accuracy", "mean_average_precision", "last_epoch_accuracy"),
+    *DEVICES.values(),
+    *("known_accuracy", "unknown_accuracy", "unknown_weight", "known_recall", "unknown_recall"),
+    *("score", "kept", "best_epoch", "epochs", "classes", "parameters", "seconds"),
+    *("hardware", "backend", "versions", "commit", "command"),
+)
+
+
+class Variant(NamedTuple):
+    """All of a training but its data set, fold and seed."""
+
+    name: str
+    num_filters: int
+    extra: tuple[str, ...] = ()
+
+    @property
+    def folder(self) -> str:
+        """The folder of its runs, such as `one_path-num_filters=34`."""
+        return "-".join([self.name, *self.settings])
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """What differs from the report beside the ablations."""
+        usual = TwoPath.num_filters
+        filters = () if self.num_filters == usual else (f"num_filters={self.num_filters}",)
+        return (*filters, *self.extra)
+
+    @property
+    def title(self) -> str:
+        """The name as tables print it."""
+        return self.name.replace("+", ", ").replace("_", " ")
+
+
+def build_recipe(name: str, dataset: str, settings: Iterable[str] = ()) -> TwoPath:
+    """The recipe of a variant, such as `no_deltas` or `no_deltas+one_path`, with settings.
+
+    Example:
+        >>> recipe = build_recipe("no_deltas+one_path", "esc10", ["epochs=62"])
+        >>> recipe.deltas, recipe.paths, recipe.epochs
+        (False, 1, 62)
+    """
+    switched = [ABLATIONS[part] for part in name.split("+") if part != USUAL]
+    return with_settings(TwoPath.for_dataset(dataset), [*switched, *settings])
+
+
+def variant_of(recipe: TwoPath) -> Variant:
+    """The variant that a recipe trains.
+
+    Example:
+        >>> variant_of(build_recipe("one_path", "esc10", ["num_filters=8", "epochs=62"]))
+        Variant(name='one_path', num_filters=8, extra=('epochs=62',))
+    """
+    ablations = [
+        name for name, setting in ABLATIONS.items() if with_settings(recipe, [setting]) == recipe
+    ]
+    name = "+".join(ablations) or USUAL
+    plain = build_recipe(name, recipe.dataset)
+    extra = tuple(cells.changed_settings(recipe, plain, CELL_FIELDS))
+    return Variant(name, recipe.num_filters, extra)
+
+
+def variant_of_row(row: dict) -> Variant:
+    """The variant of a row of the CSV."""
+    return variant_of(cells.recipe_of(row))
+
+
+def at_equal_parameters(recipe: TwoPath) -> TwoPath:
+    """One path as wide as makes its trainable parameters come nearest to those of two.
+
+    Args:
+        recipe: Of one path; its number of filters is that of the two.
+    """
+    classes = CLASSES.get(recipe.dataset, 10)
+    wanted = parameters(dataclasses.replace(recipe, paths=2), classes)
+
+    @functools.cache
+    def count(num_filters: int) -> int:
+        return parameters(dataclasses.replace(recipe, num_filters=num_filters), classes)
+
+    # One path has fewer parameters than two of its kind, and twice as wide more.
+    widths = range(recipe.num_filters, 2 * recipe.num_filters + 1)
+    above = bisect.bisect_left(widths, wanted, key=count)
+    nearest = min(widths[max(above - 1, 0) : above + 1], key=lambda n: abs(count(n) - wanted))
+    return dataclasses.replace(recipe, num_filters=nearest)
+
+
+def parameters(recipe: TwoPath, classes: int) -> int:
+    """Trainable parameters of the network, as the report counts them."""
+    return _parameters(dataclasses.replace(recipe, fold=1, seed=0), classes)
+
+
+@functools.cache
+def _parameters(recipe: TwoPath, classes: int) -> int:
+    return cells.trainable_parameters(recipe.build_model(classes))
+
+
+def read_run(run: RunFolder) -> dict[str, Any]:
+    """The row of a finished and evaluated run."""
+    recipe, done = run.recipe, run.finished
+    variant = variant_of(recipe)
+    return (
+        cells.common_columns(run)
+        | scene_columns(run)
+        | {
+            "variant": variant.name,
+            "num_filters": variant.num_filters,
+            "last_epoch_accuracy": f"{run.history()['val_accuracy'][-1]:.4f}",
+            "kept": done["kept"],
+            "best_epoch": done["best_epoch"],
+            "epochs": done["epochs"],
+            "classes": len(run.labels),
+            "parameters": parameters(recipe, len(run.labels)),
+        }
+    )
+
+
+def scene_columns(run: RunFolder) -> dict[str, str]:
+    """What the row of a run on scenes has besides: accuracy by device, the score of task 1c."""
+    metrics = read_json(run.path / "metrics.json")
+    devices = metrics.get("groups", {}).get("device", {})
+    values = {
+        column: devices[group]["accuracy"] for group, column in DEVICES.items() if group in devices
+    }
+    if "open_set" in metrics:
+        names = ("unknown_weight", "known_recall", "unknown_recall", "score")
+        values |= {name: metrics["open_set"][name] for name in names}
+        known, unknown = unweighted_accuracy(run)
+        values |= {"known_accuracy": known, "unknown_accuracy": unknown}
+    return {name: f"{value:.4f}" for name, value in values.items()}
+
+
+def unweighted_accuracy(run: RunFolder, unknown: str = "unknown") -> tuple[float, float]:
+    """Accuracy on the clips of known classes, and on the unknown ones, all classes weighted by 1.
+
+    As Table 1 seems to have it: what it says of task 1c cannot be of the decisions of Table 4.
+    """
+    rows, labels = read_predictions(run.path / "predictions.csv")
+    hits: dict[bool, list[bool]] = {False: [], True: []}
+    for row in rows:
+        likeliest = max(labels, key=lambda label: row[f"p_{label}"])
+        hits[row["target"] == unknown].append(likeliest == row["target"])
+    known, others = (sum(found) / len(found) for found in hits.values())
+    return known, others
+
+
+def published(table: str) -> dict[tuple[str, str, str], float]:
+    """What the report says in a table: row, `deltas=...` and metric to value.
+
+    Example:
+        >>> published("Table 1")["B and C", "deltas=true", "accuracy"]
+        0.663
+    """
+    return {
+        (row["row"], row["column"], row["metric"]): row["value"]
+        for row in published_results("mcdonnell_2019")
+        if row["table"] == table
+    }
