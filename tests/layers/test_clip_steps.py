@@ -67,6 +67,9 @@ def test_broken_samples_are_not_passed_off_as_silence():
         ("start", 2, [1, 2]),
         ("center", 2, [2, 3]),
         ("center", 1, [2]),
+        ("none", 5, [1, 2, 3, 4, 0]),
+        ("none", 4, [1, 2, 3, 4]),
+        ("none", 1, [1, 2, 3, 4]),
     ],
 )
 def test_pad_or_crop(crop, samples, expected):
@@ -114,6 +117,23 @@ def test_in_tf_data_one_clip_of_any_length_at_a_time(crop):
         np.testing.assert_allclose(output, np.array(prepare(clip)), atol=1e-5)
 
 
+def test_a_least_length_in_a_graph_of_unknown_length(tmp_path):
+    tf = pytest.importorskip("tensorflow")
+    inputs = keras.Input((None, 2))
+    model = keras.Model(inputs, PadOrCrop(500, crop="none")(inputs))
+    assert model.output_shape == (None, None, 2)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    graph = tf.function(loaded, input_signature=[tf.TensorSpec([None, None, 2])])
+    for samples in (0, 300, 500, 800):
+        clips = _noise(3, samples, 2)
+        expected = np.pad(clips, [(0, 0), (0, max(0, 500 - samples)), (0, 0)])
+        for output in (model(clips), loaded(clips), graph(clips)):
+            np.testing.assert_array_equal(np.array(output), expected)
+    assert graph.experimental_get_tracing_count() == 1
+    assert PadOrCrop(5, crop="none").compute_output_shape((None, 7, 1)) == (None, 7, 1)
+
+
 def test_frames_in_a_graph_of_unknown_length():
     tf = pytest.importorskip("tensorflow")
     signature = [tf.TensorSpec([None, 4, None, 1])]
@@ -127,6 +147,7 @@ def test_frames_in_a_graph_of_unknown_length():
     [
         WaveformNormalization("max_abs", epsilon=1e-6),
         PadOrCrop(100, crop="center"),
+        PadOrCrop(20, crop="none"),
         PadFrames(7, value=-3.0),
         ChannelRepeat(3),
     ],
