@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Iterator
 
+import two_path_variants
 from cells import gathered, markdown_table, mean_and_deviation
 from erann_variants import usual_recipe, variant_of_row
 
@@ -24,6 +25,9 @@ TITLES = {
     "urbansound8k": "UrbanSound8K",
     "ravdess": "RAVDESS",
     "audioset": "AudioSet",
+    "tau_urban_2019/1a": "TAU 2019, task 1a",
+    "tau_urban_2019/1b": "TAU 2019, task 1b",
+    "tau_urban_2019/1c": "TAU 2019, task 1c",
 }
 
 
@@ -54,7 +58,7 @@ def table(folder: pathlib.Path) -> str:
     """A row a network, input and data set, over its folds."""
     groups = gathered(
         ((*describe(row), row["dataset"]), row)
-        for pattern, describe in (("residual_blocks", _residual_blocks), ("erann", _erann))
+        for pattern, describe in KINDS.items()
         for row in _rows(folder, f"{pattern}_*.csv")
     )
     titles = ["network", "input", "data set", "folds", "accuracy %", "last epoch %", "mAP %"]
@@ -98,6 +102,16 @@ def _erann(row: dict) -> tuple[str, str]:
         words.append("pitch shift" if variant.pitch_variants else "no pitch shift")
     return variant.network, ", ".join([*words, *variant.extra])
 
+
+def _two_path(row: dict) -> tuple[str, str]:
+    """The network of a row, and what it was fed with: log-mels, and what else is not usual."""
+    variant = two_path_variants.variant_of_row(row)
+    title = [] if variant.name == two_path_variants.USUAL else [variant.title]
+    return "two_path_resnet", ", ".join(["log_mel", *title, *variant.settings])
+
+
+# What rows say of themselves, by how the names of their files begin.
+KINDS = {"residual_blocks": _residual_blocks, "erann": _erann, "two_path": _two_path}
 
 if __name__ == "__main__":
     sys.exit(main())
