@@ -170,7 +170,8 @@ def _class_table(found: Sequence[Result], said: dict, task: str) -> list[str]:
     values = [class_values(_measured(result)) for result in found]
     ours = {key: float(np.mean([run[key] for run in values])) for key in (values or [{}])[0]}
     lines = []
-    for row in dict.fromkeys(row for row, _ in [*ours, *said]):
+    rows = dict.fromkeys(row for row, _ in [*ours, *said])
+    for row in sorted(rows, key=lambda row: row in AVERAGES):
         title = AVERAGES.get(row, row.replace("_", " "))
         if row == "average" and task == "1c":
             title = "Overall average"

@@ -19,16 +19,6 @@ def experiment(load_experiment):
     return load_experiment("two_path")
 
 
-@pytest.fixture
-def counts(monkeypatch):
-    """Parameters by a formula that is nearly right: building the networks takes seconds."""
-
-    def count(recipe, classes):
-        return 3000 * recipe.num_filters**2 * recipe.paths + 100 * classes
-
-    monkeypatch.setattr(two_path_variants, "parameters", count)
-
-
 def all_cells(experiment, *arguments):
     return list(experiment.grid(experiment.parse(arguments)))
 
@@ -81,7 +71,7 @@ def test_variants_and_settings_have_folders_of_their_own(experiment):
     assert len(all_cells(experiment, *again, "--set", "paths=1")) == 1
 
 
-def test_one_path_is_as_wide_as_two_have_parameters(experiment, counts):
+def test_one_path_is_as_wide_as_two_have_parameters(experiment, two_path_counts):
     arguments = ["--dataset", "esc10", "--folds", "1", "--variants", "two_paths,one_path"]
     two, one = all_cells(experiment, *arguments, "--set", "num_filters=8", "--equal-parameters")
     # 2 * 8 ** 2 = 128: 11 ** 2 is nearer than 12 ** 2.
@@ -129,7 +119,7 @@ def test_the_command_trains_the_recipe(experiment, dataset):
         assert with_settings(TwoPath(), options.set) == cell.recipe
 
 
-def test_the_commands_make_the_rows(experiment, counts):
+def test_the_commands_make_the_rows(experiment, two_path_counts):
     esc = ["--dataset", "esc10", "--set", "num_filters=8", "--set", "epochs=62"]
     both = [*esc, "--variants", "one_path,two_paths", "--equal-parameters"]
     found = all_cells(experiment, *both, "--folds", "1-3", "--seeds", "0,1")
