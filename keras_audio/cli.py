@@ -129,6 +129,7 @@ def train(options: argparse.Namespace) -> int:
         recipe = recipe.smoke()
         runs_dir = pathlib.Path(options.runs) / "smoke"
 
+    from keras_audio.evaluation import evaluate_run
     from keras_audio.training import Stopped
     from keras_audio.training import train as train_recipe
 
@@ -163,7 +164,7 @@ def train(options: argparse.Namespace) -> int:
     elif options.export is None:
         print(f"next: keras-audio evaluate {run.path}")
     else:
-        _evaluate_and_print(run, options.data_dir)
+        _print_metrics(evaluate_run(run, data_dir=options.data_dir), run.path)
         path = _export_run(
             run,
             export_to or run.path / "export",
@@ -281,26 +282,26 @@ def _smoke_the_rest(run: "RunFolder", data_dir: str) -> None:
 
 
 def evaluate(options: argparse.Namespace) -> None:
-    """Measure a run on its held-out fold."""
-    from keras_audio.training import RunFolder
+    """Measure a run, or the mean of several, on the held-out fold."""
+    from keras_audio.evaluation import ensemble_folder, evaluate_ensemble, evaluate_run
 
-    _evaluate_and_print(RunFolder(options.run), options.data_dir, as_json=options.json)
+    members = options.runs
+    shared = {"data_dir": options.data_dir, "unknown_weight": options.unknown_weight}
+    if len(members) > 1 or options.to is not None or pathlib.Path(members[0]).is_file():
+        folder = pathlib.Path(options.to or ensemble_folder(members))
+        metrics = evaluate_ensemble(members, to=folder, **shared)
+    else:
+        folder, metrics = pathlib.Path(members[0]), evaluate_run(members[0], **shared)
+    _print_metrics(metrics, folder, as_json=options.json)
 
 
-def _evaluate_and_print(run: "RunFolder", data_dir: str, as_json: bool = False) -> None:
-    from keras_audio.evaluation import evaluate_run
+def _print_metrics(metrics: dict[str, Any], folder: pathlib.Path, as_json: bool = False) -> None:
+    from keras_audio.evaluation import summary_lines
 
-    metrics = evaluate_run(run, data_dir=data_dir)
     if as_json:
         print(json.dumps(metrics, indent=2))
         return
-    # One class a clip, or any number: each has metrics of its own.
-    of_classes, of_tags = ("accuracy", "balanced_accuracy"), ("mean_roc_auc",)
-    for name in (*of_classes, "mean_average_precision", *of_tags, "clips"):
-        if name in metrics:
-            value = metrics[name]
-            print(f"{name:24} {value:.4f}" if isinstance(value, float) else f"{name:24} {value}")
-    print(f"report: {run.path / 'report.html'}")
+    print(*summary_lines(metrics), f"report: {folder / 'report.html'}", sep="\n")
 
 
 def export(options: argparse.Namespace) -> None:

@@ -1,6 +1,7 @@
 """The verbs and options of the command line, with the examples by which `--help` teaches."""
 
 import argparse
+import math
 import shutil
 
 import keras_audio
@@ -212,11 +213,29 @@ def _evaluate(verbs) -> None:
     verb = _verb(
         verbs,
         "evaluate",
-        "Measure a run on its held-out fold",
-        "  keras-audio evaluate runs/residual_blocks/esc10-fold1-seed0",
-        "Measure a run on its held-out fold; writes metrics.json, predictions.csv, report.html.",
+        "Measure a run, or the mean of several, on the held-out fold",
+        "  keras-audio evaluate runs/residual_blocks/esc10-fold1-seed0\n"
+        "  keras-audio evaluate runs/erann/esc50-fold1-seed0 runs/erann/esc50-fold1-seed1\n"
+        "  keras-audio evaluate runs/two_path/esc10-fold1-seed0/snapshots/*.keras --to snapshots\n"
+        "  keras-audio evaluate runs/two_path/tau_urban_2019_1c-fold1-seed0 --unknown-weight tune",
+        "Measure a run on its held-out fold; writes metrics.json, predictions.csv, report.html.\n"
+        "Of several runs, or snapshots of runs, the mean of their probabilities is measured.",
     )
-    verb.add_argument("run", help="a run folder")
+    verb.add_argument(
+        "runs", nargs="+", metavar="RUN", help="a run folder, or RUN/snapshots/epoch-0254.keras"
+    )
+    verb.add_argument(
+        "--to",
+        metavar="DIR",
+        help="where it writes to (default: RUN; of several, `ensemble` in the first)",
+    )
+    verb.add_argument(
+        "--unknown-weight",
+        type=_unknown_weight,
+        metavar="W",
+        help="multiply the probability of an open set's unknown class by W (default: the "
+        "recipe's); `tune` finds the best W for these clips and says what it is worth on others",
+    )
     verb.add_argument("--json", action="store_true", help="print JSON")
     _add_data_dir(verb)
 
@@ -274,6 +293,18 @@ def _seconds(text: str) -> float:
     if not 0 < seconds <= 3600:
         raise argparse.ArgumentTypeError(f"expected seconds up to 3600, got {text!r}")
     return seconds
+
+
+def _unknown_weight(text: str) -> float | str:
+    if text == "tune":
+        return text
+    try:
+        weight = float(text)
+    except ValueError:
+        weight = 0.0
+    if not 0 < weight < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number above 0 or tune, got {text!r}")
+    return weight
 
 
 def _add_data_dir(parser: argparse.ArgumentParser) -> None:

@@ -5,11 +5,18 @@ import importlib
 # Imported when first used: measuring numbers must not wait for TensorFlow.
 _LAZY = {
     "Mistake": "report",
+    "best_unknown_weight": "open_set",
     "classification_metrics": "metrics",
+    "cross_fitted_scores": "open_set",
+    "ensemble_folder": "ensemble",
+    "evaluate_ensemble": "ensemble",
     "evaluate_run": "evaluate",
+    "metrics_by_group": "metrics",
+    "open_set_scores": "open_set",
     "prediction_rows": "predictions",
     "published_results": "published",
     "read_predictions": "predictions",
+    "summary_lines": "summary",
     "tagging_metrics": "metrics",
     "wilson_interval": "metrics",
     "worst_mistakes": "report",

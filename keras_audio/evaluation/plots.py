@@ -53,7 +53,12 @@ _IN_TAG = "(?=[^<>]*>)"
 
 
 def learning_curves(
-    history: Mapping[str, Sequence[float]], best_epoch: int | None = None
+    history: Mapping[str, Sequence[float]],
+    best_epoch: int | None = None,
+    *,
+    kept: str = "best",
+    learning_rates: Sequence[float] | None = None,
+    snapshots: Sequence[int] = (),
 ) -> list[str]:
     """One curve a measured quantity, over time: loss, accuracy and what else there is, then rate.
 
@@ -69,6 +74,9 @@ def learning_curves(
         best_epoch: The epoch to mark, also where time is iterations. By default the first one with
             the highest `val_accuracy` or `val_mean_average_precision`, or, without these columns,
             the lowest `val_loss`.
+        kept: `"last"` marks the last epoch in place of the best one.
+        learning_rates: The rate of each step, (steps,), to show in place of the epochs' own.
+        snapshots: Epochs at whose ends that curve gets a dot.
 
     Returns:
         One SVG element a quantity; none if no epoch ended.
@@ -90,18 +98,30 @@ def learning_curves(
     columns.pop("seconds", None)
     unit = "iteration" if "iteration" in columns else "epoch"
     times = columns.pop("iteration", epochs)
-    if best_epoch is None:
+    if kept == "last":
+        best_epoch = epochs[-1]
+    elif best_epoch is None:
         best_epoch = _best_epoch(epochs, columns)
-    best = next(iter(times[epochs == best_epoch].astype(int)), None)
+    marked = next(iter(times[epochs == best_epoch].astype(int)), None)
+    mark = None if marked is None else (marked, f"{kept} {unit} {marked}")
     order = ["loss", "accuracy", *columns]
     names = [name.removeprefix("val_") for name in order if name in columns]
     names = [name for name in dict.fromkeys(names) if name != "learning_rate"]
-    if "learning_rate" in columns:
+    if "learning_rate" in columns and learning_rates is None:
         names.append("learning_rate")
-    return [
-        _curve(name, unit, times, columns.get(name), columns.get(f"val_{name}"), best)
+    dots = np.flatnonzero((times == marked) | (len(times) == 1))
+    panels = [
+        _curve(name, unit, times, (columns.get(name), columns.get(f"val_{name}")), mark, dots)
         for name in names
     ]
+    if learning_rates is not None:
+        rates = np.asarray(learning_rates, np.float64)
+        steps = len(rates) / times[-1]
+        shown = times[np.isin(epochs, [best_epoch, *snapshots])]
+        dots = np.round(shown * steps).astype(int) - 1
+        ends = np.arange(1, len(rates) + 1) / steps
+        panels.append(_curve("learning_rate", unit, ends, (rates, None), mark, dots))
+    return panels
 
 
 def confusion_matrix(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> str:
@@ -239,21 +259,19 @@ def _curve(
     name: str,
     unit: str,
     times: np.ndarray,
-    training: np.ndarray | None,
-    validation: np.ndarray | None,
-    best: int | None,
+    columns: tuple[np.ndarray | None, np.ndarray | None],
+    mark: tuple[int, str] | None,
+    dots: np.ndarray,
 ) -> str:
+    """A panel of the columns of training and validation, with a mark in time and some dots."""
     title = name.replace("_", " ")
-    alone = validation is None
+    alone = columns[1] is None
+    legends = (title if alone else "training", "validation")
     lines = [
-        (legend, color, np.where(np.isfinite(values), values, np.nan))
-        for legend, color, values in (
-            (title if alone else "training", COLORS["training"], training),
-            ("validation", COLORS["validation"], validation),
-        )
+        (legend, COLORS[color], np.where(np.isfinite(values), values, np.nan))
+        for legend, color, values in zip(legends, ("training", "validation"), columns, strict=True)
         if values is not None
     ]
-    dots = (times == best) | (len(times) == 1)
     # Rounding of a constant rate is no rise.
     rate = name == "learning_rate"
     falls = not rate or (np.diff(lines[0][2]) <= 1e-6 * np.nanmax(lines[0][2])).all()
@@ -282,23 +300,23 @@ def _curve(
             axes.set_ylim(bottom=0)
             axes.yaxis.set_major_formatter(_decimals)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
-        if unit == "iteration":
+        if unit == "iteration" or times[0] < 1:
             # The first row of the history is not where the training began.
             axes.set_xlim(left=0)
+        if unit == "iteration":
             axes.xaxis.set_major_formatter(_thousands if times[-1] >= 10_000 else "{x:g}")
         axes.tick_params(length=0)
         axes.grid(axis="y", clip_on=False)
-        if best is not None:
-            axes.axvline(best, color=COLORS["muted"], linestyle="--", linewidth=1, clip_on=False)
+        if mark is not None:
+            time, text = mark
+            axes.axvline(time, color=COLORS["muted"], linestyle="--", linewidth=1, clip_on=False)
             # Written on the side of the line that has more room.
-            side = "right" if 2 * best > sum(axes.get_xlim()) else "left"
-            at = {"x": best, "y": 1.02, "transform": axes.get_xaxis_transform()}
-            axes.text(s=f"best {unit} {best}", color=COLORS["muted"], ha=side, **at)
+            side = "right" if 2 * time > sum(axes.get_xlim()) else "left"
+            at = {"x": time, "y": 1.02, "transform": axes.get_xaxis_transform()}
+            axes.text(s=text, color=COLORS["muted"], ha=side, **at)
 
-    summary = f"{title} over {len(times)} epochs"
-    if unit == "iteration":
-        summary = f"{title} over {times[-1]:.0f} iterations"
-    summary += f", best {unit} {best}" if best is not None else ""
+    summary = f"{title} over {times[-1]:.0f} {unit}s"
+    summary += f", {mark[1]}" if mark is not None else ""
     summary += "".join(f", {legend} ends at {values[-1]:.4g}" for legend, _, values in lines)
     return _svg((400, 270), summary, draw)
 

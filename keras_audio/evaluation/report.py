@@ -16,6 +16,8 @@ from keras_audio.files import write_text
 # Lists of the page end here, so that a data set of thousands of clips still opens at once.
 _MOST_CONFUSIONS = 10
 _MOST_ROWS = 500
+# More groups of clips, such as ten cities, are told by their accuracy alone.
+_MOST_GROUPS_IN_FULL = 3
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -105,6 +107,9 @@ def write_report(
     mistakes: Sequence[Mistake],
     split: Mapping[str, Mapping[str, Any]] | None = None,
     training: Mapping[str, Any] | None = None,
+    kept: str = "best",
+    learning_rates: Sequence[float] | None = None,
+    snapshots: Sequence[int] = (),
     audio_bytes: int = 2_000_000,
 ) -> None:
     """Write a self-contained page: nothing in it asks for another file or for a network.
@@ -112,7 +117,8 @@ def write_report(
     Args:
         path: The HTML file to write.
         title: Heading of the page.
-        metrics: What `classification_metrics` or `tagging_metrics` returned.
+        metrics: What `classification_metrics` or `tagging_metrics` returned, and what
+            `evaluate_run` and `evaluate_ensemble` add to that.
         predictions: The rows of predictions.csv.
         history: Columns of history.csv, or None for a model that was not trained here.
         recipe: The configuration; nested dictionaries are welcome.
@@ -120,6 +126,9 @@ def write_report(
         mistakes: Mistakes to hear and see, the worst first.
         split: For each split a dictionary of what to tell of it, such as `clips` and `recordings`.
         training: How the training ended; its `best_epoch` is marked in the curves.
+        kept: Whether the weights measured are the `"best"` or the `"last"` ones.
+        learning_rates: The learning rate of each step, (steps,), if it followed a schedule.
+        snapshots: Epochs after which a copy of the weights was put aside.
         audio_bytes: Bytes of the page that sounds may take. A mistake whose sound would exceed
             them is shown without.
 
@@ -156,7 +165,17 @@ def write_report(
         metrics=metrics,
         recordings=len({row["source"] for row in predictions}),
         time="iteration" if "iteration" in history else "epoch",
-        curves=plots.learning_curves(history, training.get("best_epoch")),
+        curves=plots.learning_curves(
+            history,
+            training.get("best_epoch"),
+            kept=kept,
+            learning_rates=learning_rates,
+            snapshots=snapshots,
+        ),
+        snapshots=bool(snapshots),
+        members=metrics.get("members", ()),
+        open_set=metrics.get("open_set"),
+        groups=[_grouping(name, own) for name, own in metrics.get("groups", {}).items()],
         mistakes=_mistake_cards(mistakes, predictions, audio_bytes),
         wrong=wrong[:_MOST_ROWS],
         wrong_count=len(wrong),
@@ -178,7 +197,53 @@ def _classification_parts(metrics: Mapping[str, Any]) -> dict[str, Any]:
         "interval": wilson_interval(int(np.trace(counts)), int(counts.sum())),
         "matrix": plots.confusion_matrix(counts, labels),
         "confusions": _confusions(counts, labels),
+        "classes": _class_rows(metrics),
     }
+
+
+def _grouping(attribute: str, metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What the template shows of the groups of an attribute: of a few also their classes."""
+    in_full = metrics if len(metrics) <= _MOST_GROUPS_IN_FULL else {}
+    return {
+        "attribute": attribute,
+        "metrics": metrics,
+        "in_full": [
+            {
+                "name": name,
+                "metrics": own,
+                "matrix": plots.confusion_matrix(
+                    own["confusion_matrix"], [row["label"] for row in own["per_class"]]
+                ),
+                "classes": _class_rows(own),
+            }
+            for name, own in in_full.items()
+        ],
+    }
+
+
+def _class_rows(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Rows of classes, and of the means below them, as in McDonnell and Gao's Tables 2 to 4."""
+    classes = metrics["per_class"]
+    if "open_set" not in metrics:
+        return {"classes": classes, "means": [_mean_row("Average", classes)]}
+    unknown = [row for row in classes if row["label"] == metrics["open_set"]["unknown_label"]]
+    known = [row for row in classes if row not in unknown]
+    average, overall = (
+        _mean_row("Known class average", known),
+        _mean_row("Overall average", classes),
+    )
+    score = metrics["open_set"]["score"]
+    return {"classes": known, "means": [average, *unknown, overall], "score": score}
+
+
+def _mean_row(label: str, classes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Means over the classes that occur; None if none of them does."""
+    present = [row for row in classes if row["support"]]
+    measures = ("precision", "recall", "f1", "average_precision")
+    means = {
+        key: float(np.mean([row[key] for row in present])) if present else None for key in measures
+    }
+    return {"label": label, "support": sum(row["support"] for row in classes), **means}
 
 
 def _tagging_parts(

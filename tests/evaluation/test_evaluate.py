@@ -3,20 +3,21 @@
 import csv
 import json
 
-import keras
 import numpy as np
 import pytest
 import soundfile
+from sklearn.metrics import confusion_matrix, recall_score
+from untrained_runs import untrained, write_scenes
 
 import data_prep
-from keras_audio.data import clip_arrays, make_split, open_records
+from keras_audio.data import clip_arrays, open_records
 from keras_audio.evaluation import (
     classification_metrics,
     evaluate_run,
     read_predictions,
     tagging_metrics,
 )
-from keras_audio.files import write_json, write_text
+from keras_audio.files import write_json
 from keras_audio.recipes import ERANN, ResidualBlocks
 from keras_audio.training.run_folder import RunFolder
 
@@ -33,16 +34,6 @@ def run(records, tmp_path):
     """As training leaves it after its first epoch, but for the weights, which are random."""
     recipe = ResidualBlocks(dataset="toy_sounds", fold=FOLD, network="m3", duration=0.5)
     return untrained(recipe, records, tmp_path / "run")
-
-
-def untrained(recipe, records, folder):
-    write_json(folder / "recipe.json", recipe.to_dict())
-    write_text(folder / "labels.txt", "".join(f"{label}\n" for label in records.labels))
-    write_json(folder / "environment.json", {"python": "3.11"})
-    write_json(folder / "split.json", make_split(records, recipe.fold).to_dict())
-    keras.utils.set_random_seed(0)
-    recipe.build_model(len(records.labels)).save(folder / "model.keras")
-    return folder
 
 
 def test_three_files_that_agree(run, records, toy_data):
@@ -136,6 +127,64 @@ def test_tags_of_clips_of_all_lengths(tagged, tmp_path):
     assert "heard in" in page and "<audio" in page and "Confusion matrix" not in page
 
 
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    return write_scenes(tmp_path_factory.mktemp("scenes"), [8000])
+
+
+def test_an_unknown_class_and_cities(scenes, tmp_path):
+    """A weight that is given, and the best one, against scikit-learn on the CSV."""
+    recipe = ResidualBlocks(dataset="tau_urban_2019/1c", fold=1, network="m3", duration=0.5)
+    records = open_records("tau_urban_2019/1c", sample_rate=8000, data_dir=scenes)
+    run = untrained(recipe, records, tmp_path / "run")
+    probabilities = []
+    for weight in (1.5, "tune"):
+        metrics = evaluate_run(run, data_dir=scenes, progress=False, unknown_weight=weight)
+        assert json.loads((run / "metrics.json").read_text()) == metrics
+        rows, labels = read_predictions(run / "predictions.csv")
+        used = metrics["open_set"]["unknown_weight"]
+        assert (used == 1.5) == (weight == 1.5)
+        scores = np.array([[row[f"p_{label}"] for label in labels] for row in rows])
+        probabilities.append(scores.copy())
+        scores[:, labels.index("unknown")] *= used
+        predicted = [labels[index] for index in scores.argmax(axis=1)]
+        assert [row["predicted"] for row in rows] == predicted
+        assert [row["probability"] for row in rows] == [
+            row[f"p_{label}"] for row, label in zip(rows, predicted, strict=True)
+        ]
+        targets = [row["target"] for row in rows]
+        matrix = confusion_matrix(targets, predicted, labels=labels)
+        assert metrics["confusion_matrix"] == matrix.tolist()
+        assert list(metrics["groups"]) == ["city"]
+        for city, own in metrics["groups"]["city"].items():
+            of_city = [index for index, row in enumerate(rows) if row["city"] == city]
+            assert own["clips"] == len(of_city) == 18
+            expected = recall_score(
+                [targets[index] for index in of_city],
+                [predicted[index] for index in of_city],
+                labels=["bus", "park", "unknown"],
+                average="macro",
+            )
+            assert own["balanced_accuracy"] == pytest.approx(expected)
+            assert own["open_set"]["unknown_weight"] == used
+        assert ("cross_fitted" in metrics["open_set"]) == (weight == "tune")
+        page = (run / "report.html").read_text(encoding="utf-8")
+        assert "Known class average" in page and ("flatters" in page) == (weight == "tune")
+    # Only what is decided depends on the weight, not what the network said.
+    assert all((scores == probabilities[0]).all() for scores in probabilities)
+    tuned = metrics["open_set"]
+    assert tuned["score"] >= tuned["cross_fitted"]["score"]
+    assert [row["device"] + row["location"] for row in rows] == [
+        clip.attributes["device"] + clip.attributes["location"] for clip in records.clips([1])
+    ]
+
+
+def test_a_weight_needs_an_unknown_class(run, toy_data):
+    with pytest.raises(ValueError, match="unknown sounds.*unknown_weight=5 for toy_sounds"):
+        evaluate_run(run, data_dir=toy_data, progress=False, unknown_weight=5)
+    assert not (run / "metrics.json").exists()
+
+
 def test_history_is_drawn_and_a_second_time_replaces(run, toy_data):
     first = evaluate_run(run, data_dir=toy_data, progress=False)
     RunFolder(run).write_history(
@@ -148,6 +197,7 @@ def test_history_is_drawn_and_a_second_time_replaces(run, toy_data):
     assert evaluate_run(RunFolder(run), data_dir=toy_data, progress=False) == first
     page = (run / "report.html").read_text(encoding="utf-8")
     assert "best epoch 2" in page and "best iteration" not in page
+    assert "Learning rate" not in page
     with open(run / "predictions.csv", newline="") as file:
         assert len(list(csv.reader(file))) == 1 + first["clips"]
 

@@ -196,6 +196,61 @@ def test_a_rate_that_rises_or_stands_is_drawn_from_zero(rates):
     np.testing.assert_allclose(heights, zero + slope * np.array(rates) + offset, atol=0.2)
 
 
+def restarts(steps_per_epoch, ends=(2, 6, 14)):
+    """Cosines from 0.1 to almost nothing that begin anew after each of `ends`, in plain NumPy."""
+    lengths = np.diff([0, *ends]) * steps_per_epoch
+    cycles = [0.05 * (1 + np.cos(np.pi * np.arange(length) / length)) for length in lengths]
+    return np.concatenate(cycles) + 1e-5
+
+
+@pytest.mark.parametrize("steps_per_epoch", [1, 7, 2000])
+def test_rates_of_steps_keep_every_restart(steps_per_epoch):
+    rates = restarts(steps_per_epoch)
+    columns = history(14)
+    *others, svg = learning_curves(columns, 9, learning_rates=rates, snapshots=[2, 6, 14])
+    assert others == learning_curves(columns, 9)[:2]
+    assert titles(svg) == ["Learning rate"] and {"0.1", "0"} <= set(texts(svg))
+    (line,) = paths(svg, "training")
+    # The line is thinned, not bent: on its way from corner to corner it meets all values.
+    left, right = line[0, 0], line[-1, 0]
+    low, high = line[:, 1].max(), line[:, 1].min()
+    epochs = np.arange(1, len(rates) + 1) / steps_per_epoch
+    at = left + (epochs - epochs[0]) / (epochs[-1] - epochs[0]) * (right - left)
+    expected = low + (rates - rates.min()) / (rates.max() - rates.min()) * (high - low)
+    calm = np.ones(len(rates), bool)
+    calm[np.array([2, 6]) * steps_per_epoch] = False
+    calm[np.array([2, 6]) * steps_per_epoch - 1] = False
+    drawn = np.interp(at[calm], line[:, 0], line[:, 1])
+    np.testing.assert_allclose(drawn, expected[calm], atol=1.0)
+    tops = at[np.array([0, 2, 6]) * steps_per_epoch]
+    for top in tops:
+        assert np.hypot(*(line - [top, high]).T).min() < 0.3
+    assert len(line) < 400
+    # Dots at the ends of the cycles and of the best epoch, the last step of each.
+    marked = at[np.array([2, 6, 9, 14]) * steps_per_epoch - 1]
+    np.testing.assert_allclose(sorted(x for x, _ in dots(svg)), marked, atol=0.05)
+    assert "best epoch 9" in texts(svg)
+
+
+def test_rates_of_steps_where_time_is_iterations():
+    columns = of_iterations(np.ones(40))
+    svg = learning_curves(columns, 30, learning_rates=one_cycle(20_000))[-1]
+    assert {"iteration", "best iteration 15000", "20k"} <= set(texts(svg))
+    (line,) = paths(svg, "training")
+    peak = line[line[:, 1].argmin(), 0]
+    assert (peak - line[0, 0]) / (line[-1, 0] - line[0, 0]) == pytest.approx(0.3, abs=0.005)
+    # Nothing says which round was the best: no dot, no mark.
+    svg = learning_curves({"loss": [2, 1]}, learning_rates=[0.1, 0.2, 0.3])[-1]
+    assert dots(svg) == [] and titles(svg) == ["Learning rate"]
+
+
+def test_the_last_epoch_may_be_what_is_kept():
+    panels = learning_curves(history(), 7, kept="last")
+    assert all("last epoch 30" in texts(panel) for panel in panels)
+    assert not any("best" in panel for panel in panels)
+    np.testing.assert_allclose(dots(panels[0]), [line[-1] for line in series(panels[0])], atol=1e-4)
+
+
 def test_average_precision_bars():
     rows = [
         {"label": "dog & <b>", "support": 5, "average_precision": 0.25},

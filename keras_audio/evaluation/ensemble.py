@@ -1,0 +1,161 @@
+"""Measure the mean of what several trained models say: runs, or snapshots of one."""
+
+import dataclasses
+import gc
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_audio.evaluation.held_out import HeldOut
+from keras_audio.models.transfer import load_source, model_file
+from keras_audio.training.run_folder import RunFolder
+
+
+@dataclasses.dataclass(frozen=True)
+class _Member:
+    """A model and the run that it comes from; `path` is what it was named by."""
+
+    path: str | os.PathLike
+    file: pathlib.Path
+    run: RunFolder
+
+
+def evaluate_ensemble(
+    members: Sequence[str | os.PathLike],
+    *,
+    to: str | os.PathLike | None = None,
+    data_dir: str | os.PathLike = "data",
+    batch_size: int = 32,
+    progress: bool = True,
+    unknown_weight: float | str | None = None,
+) -> dict[str, Any]:
+    """Measure the mean of the probabilities that models give to the clips they held out.
+
+    The models must agree in data set, classes and held-out clips. They may differ in all else, also
+    in recipe and sample rate. One is loaded after the other, and nothing that the runs hold is
+    replaced.
+
+    Args:
+        members: Run folders, or models of runs, such as `RUN/snapshots/epoch-0254.keras`; one or
+            more.
+        to: The folder for metrics.json, predictions.csv and report.html, each of which takes the
+            place of an earlier one. By default that of `ensemble_folder`.
+        data_dir: Where `keras-audio prepare` put the records.
+        batch_size: Clips predicted at once; it changes speed and memory, not the answers.
+        progress: Whether to show a progress bar a member.
+        unknown_weight: As of `evaluate_run`; by default what the recipe of the first member says.
+
+    Returns:
+        The metrics, as of `evaluate_run`, and `members`: for each its `path` and what it reaches by
+        itself, `accuracy`, `balanced_accuracy` and, where there is an unknown class, `score`; or
+        `mean_average_precision` where the clips may have several classes.
+
+    Raises:
+        ValueError: If there are no members, one is no model of a run or comes twice, they differ
+            in what they must agree in, or `to` is a run; also as `evaluate_run`.
+    """
+    found = _open_members(members)
+    folder = ensemble_folder(members) if to is None else pathlib.Path(to)
+    if (folder / "recipe.json").exists():
+        raise ValueError(f"Expected a folder that is not of a run. Received: to={to}")
+    # All that can be refused is, before the first prediction.
+    opened: dict[tuple, HeldOut] = {}
+    held_out, weights = [], []
+    for member in found:
+        recipe = member.run.recipe
+        form = (recipe.sample_rate, recipe.channels, recipe.pitch_variants)
+        if form not in opened:
+            opened[form] = HeldOut(recipe, data_dir)
+        held_out.append(opened[form])
+        held_out[-1].check(member.run)
+        weights.append(held_out[-1].unknown_weight(unknown_weight, recipe))
+    clips = [clip.clip_id for clip in held_out[0].clips]
+    mean, alone = np.zeros((len(clips), len(found[0].run.labels))), []
+    for member, own, weight in zip(found, held_out, weights, strict=True):
+        probabilities = own.predict(
+            load_source(member.file),
+            member.run.recipe,
+            batch_size=batch_size,
+            progress=progress,
+            description=str(member.path),
+        )
+        metrics, _ = own.measure(probabilities, weight)
+        alone.append({"path": str(member.path), **_headline(metrics)})
+        rows = {clip.clip_id: row for clip, row in zip(own.clips, probabilities, strict=True)}
+        mean += np.array([rows[clip] for clip in clips]) / len(found)
+        # A model refers to itself, so it would stay until memory of Python, not its own, is short.
+        gc.collect()
+    metrics, rows = held_out[0].measure(mean, weights[0])
+    metrics["members"] = alone
+    recipe = found[0].run.recipe
+    named = f"Mean of {len(found)} models" if len(found) > 1 else str(members[0])
+    held_out[0].write(
+        folder,
+        metrics,
+        rows,
+        title=f"{named} on {recipe.dataset}, fold {recipe.fold} held out",
+        history=None,
+        recipe=_settings([member.run for member in found]),
+        environment={},
+    )
+    return metrics
+
+
+def ensemble_folder(members: Sequence[str | os.PathLike]) -> pathlib.Path:
+    """Where `evaluate_ensemble` writes to unless told otherwise: `ensemble` in the first run."""
+    return _open_members(members[:1])[0].run.path / "ensemble"
+
+
+def _open_members(members: Sequence[str | os.PathLike]) -> list[_Member]:
+    found: list[_Member] = []
+    for path in members:
+        file = model_file(path)
+        runs = [folder for folder in file.parents[:2] if (folder / "recipe.json").is_file()]
+        if not runs:
+            raise ValueError(f"Expected a model inside of the folder of a run. Received: {path}")
+        if file.resolve() in [other.file.resolve() for other in found]:
+            raise ValueError(f"Expected every member once. Received: {path} twice")
+        found.append(_Member(path, file, RunFolder(runs[0])))
+    if not found:
+        raise ValueError("Expected at least one member. Received: members=[]")
+    for member in found[1:]:
+        for what, of in _MUST_AGREE.items():
+            if of(member.run) != of(found[0].run):
+                raise ValueError(
+                    f"Expected members that agree in their {what}. "
+                    f"Received: {member.path} with other ones than {found[0].path}"
+                )
+    return found
+
+
+def _held_out_classes(run: RunFolder) -> dict[str, Any]:
+    """The class or classes by clip; the samples depend on the sample rate."""
+    return {
+        clip: facts.get("label", facts.get("labels"))
+        for clip, facts in run.split["validation"].items()
+    }
+
+
+_MUST_AGREE = {
+    "data set": lambda run: run.recipe.dataset,
+    "classes": lambda run: run.labels,
+    "held-out clips": _held_out_classes,
+}
+
+
+def _headline(metrics: dict[str, Any]) -> dict[str, float | None]:
+    if "accuracy" not in metrics:
+        return {"mean_average_precision": metrics["mean_average_precision"]}
+    score = {"score": metrics["open_set"]["score"]} if "open_set" in metrics else {}
+    return {name: metrics[name] for name in ("accuracy", "balanced_accuracy")} | score
+
+
+def _settings(runs: Sequence[RunFolder]) -> dict[str, Any]:
+    """The fields of the recipes; where they differ, the value of each."""
+    recipes = [run.recipe.to_dict() for run in runs]
+    fields = dict.fromkeys(name for recipe in recipes for name in recipe)
+    values = {name: [recipe.get(name) for recipe in recipes] for name in fields}
+    return {name: own if any(v != own[0] for v in own) else own[0] for name, own in values.items()}

@@ -1,0 +1,182 @@
+"""Means of runs and snapshots, against the predictions that each run wrote by itself."""
+
+import shutil
+
+import numpy as np
+import pytest
+from untrained_runs import untrained, write_scenes
+
+from keras_audio.data import open_records
+from keras_audio.evaluation import (
+    classification_metrics,
+    ensemble_folder,
+    evaluate_ensemble,
+    evaluate_run,
+    read_predictions,
+)
+from keras_audio.files import read_json, write_json, write_text
+from keras_audio.recipes import ResidualBlocks, TwoPath
+
+DATASET = "tau_urban_2019/1c"
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    return write_scenes(tmp_path_factory.mktemp("scenes"), [8000, 4000])
+
+
+@pytest.fixture(scope="module")
+def alone(scenes, tmp_path_factory):
+    """Runs of two recipes at two sample rates, measured by themselves, and their probabilities."""
+    folder = tmp_path_factory.mktemp("runs")
+    recipes = {
+        "two_path": TwoPath.for_dataset(
+            DATASET, sample_rate=8000, num_filters=4, duration=2.0, crop_frames=None
+        ),
+        "m3": ResidualBlocks(dataset=DATASET, fold=1, network="m3", duration=0.5, sample_rate=4000),
+    }
+    found = {}
+    for name, recipe in recipes.items():
+        records = open_records(DATASET, sample_rate=recipe.sample_rate, data_dir=scenes)
+        run = untrained(recipe, records, folder / name)
+        metrics = evaluate_run(run, data_dir=scenes, progress=False)
+        found[name] = run, metrics, probabilities_of(run)
+    return found
+
+
+def probabilities_of(folder):
+    """What predictions.csv holds, by clip: (classes,) float64 each."""
+    rows, labels = read_predictions(folder / "predictions.csv")
+    return {row["clip_id"]: np.array([row[f"p_{label}"] for label in labels]) for row in rows}
+
+
+@pytest.fixture
+def members(alone, tmp_path):
+    """Copies of the runs that a test may write to."""
+    return [shutil.copytree(run, tmp_path / name) for name, (run, _, _) in alone.items()]
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.*")}
+
+
+def test_the_mean_of_two_recipes(alone, members, scenes):
+    before = [contents(run) for run in members]
+    metrics = evaluate_ensemble(members, data_dir=scenes, batch_size=5, progress=False)
+    folder = members[0] / "ensemble"
+    assert folder == ensemble_folder(members)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *["metrics.json", "predictions.csv", "report.html"]
+    ]
+    assert read_json(folder / "metrics.json") == metrics
+
+    written = probabilities_of(folder)
+    for clip, mean in written.items():
+        expected = np.mean([own[clip] for _, _, own in alone.values()], axis=0)
+        np.testing.assert_allclose(mean, expected, rtol=0, atol=1e-6)
+    rows, labels = read_predictions(folder / "predictions.csv")
+    targets = [labels.index(row["target"]) for row in rows]
+    # The weight of the first one's recipe.
+    expected = classification_metrics(
+        targets,
+        np.array([written[row["clip_id"]] for row in rows]),
+        labels,
+        unknown_label="unknown",
+        unknown_weight=5.0,
+    )
+    assert {name: metrics[name] for name in expected} == expected
+    assert "cross_fitted" not in metrics["open_set"] and set(metrics["groups"]) == {"city"}
+    assert metrics["members"] == [
+        {
+            "path": str(run),
+            "accuracy": own["accuracy"],
+            "balanced_accuracy": own["balanced_accuracy"],
+            "score": own["open_set"]["score"],
+        }
+        for run, (_, own, _) in zip(members, alone.values(), strict=True)
+    ]
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert f"Mean of 2 models on {DATASET}, fold 1 held out" in page
+    assert "8000, 4000" in page and "Learning curves" not in page
+    # Nothing of the runs is replaced, and what stands beside the first one is.
+    shutil.rmtree(folder)
+    assert [contents(run) for run in members] == before
+
+
+def test_snapshots_are_members(members, scenes, tmp_path):
+    """Of two copies the mean is the run itself; one alone never takes the place of its run."""
+    run = members[1]
+    (run / "snapshots").mkdir()
+    snapshots = [run / "snapshots" / f"epoch-000{number}.keras" for number in (2, 6)]
+    for snapshot in snapshots:
+        shutil.copyfile(run / "model.keras", snapshot)
+    before = contents(run)
+    target = tmp_path / "mean"
+    both = evaluate_ensemble(snapshots, to=target, data_dir=scenes, progress=False)
+    assert probabilities_of(target).keys() == probabilities_of(run).keys()
+    for clip, mean in probabilities_of(target).items():
+        np.testing.assert_allclose(mean, probabilities_of(run)[clip], atol=1e-7)
+    assert [member["path"] for member in both["members"]] == [str(path) for path in snapshots]
+    assert contents(run) == before
+
+    one = evaluate_ensemble(snapshots[:1], data_dir=scenes, progress=False, unknown_weight="tune")
+    assert one["open_set"]["cross_fitted"] is not None
+    assert one["members"][0]["score"] == one["open_set"]["score"]
+    after = contents(run)
+    assert {path: after[path] for path in before} == before
+    added = {path.as_posix() for path in after.keys() - before.keys()}
+    assert added == {
+        f"ensemble/{name}" for name in ("metrics.json", "predictions.csv", "report.html")
+    }
+    page = (run / "ensemble" / "report.html").read_text(encoding="utf-8")
+    assert f"{snapshots[0]} on {DATASET}" in page
+
+
+def change_split(run):
+    split = read_json(run / "split.json")
+    split["validation"].popitem()
+    write_json(run / "split.json", split)
+
+
+def change_classes(run):
+    labels = (run / "labels.txt").read_text().splitlines()
+    write_text(run / "labels.txt", "".join(f"{label}\n" for label in labels[::-1]))
+
+
+def change_dataset(run):
+    recipe = read_json(run / "recipe.json")
+    write_json(run / "recipe.json", recipe | {"dataset": "esc10"})
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [(change_split, "held-out clips"), (change_classes, "classes"), (change_dataset, "data set")],
+)
+def test_members_that_differ_are_refused_in_a_sentence(change, what, members, scenes):
+    change(members[1])
+    with pytest.raises(ValueError, match=f"agree in their {what}.*{members[1]}.*{members[0]}"):
+        evaluate_ensemble(members, data_dir=scenes, progress=False)
+    assert not (members[0] / "ensemble").exists()
+
+
+def test_other_refusals(members, scenes, tmp_path):
+    run = members[0]
+    with pytest.raises(ValueError, match="at least one member"):
+        evaluate_ensemble([], data_dir=scenes)
+    with pytest.raises(ValueError, match="once.*model.keras twice"):
+        evaluate_ensemble([run, run / "model.keras"], data_dir=scenes)
+    with pytest.raises(ValueError, match=f"not of a run.*to={members[1]}"):
+        evaluate_ensemble([run], to=members[1], data_dir=scenes)
+    shutil.copyfile(run / "model.keras", tmp_path / "stray.keras")
+    with pytest.raises(ValueError, match="inside of the folder of a run.*stray.keras"):
+        evaluate_ensemble([run, tmp_path / "stray.keras"], data_dir=scenes)
+    with pytest.raises(ValueError, match="recipe.json, or a .keras file.*nothing"):
+        evaluate_ensemble([tmp_path / "nothing"], data_dir=scenes)
+    # Records other than those trained with are seen before the first prediction.
+    split = read_json(members[1] / "split.json")
+    clip = next(iter(split["train"]))
+    split["train"][clip]["hash"] = "0" * 32
+    write_json(members[1] / "split.json", split)
+    with pytest.raises(ValueError, match=f"{members[1]} was trained with"):
+        evaluate_ensemble(members, data_dir=scenes, progress=False)
+    assert not (run / "ensemble").exists()
