@@ -26,7 +26,8 @@ class Scene:
         sway: By how many dB the background comes and goes, every other second.
         voices: Level of the murmur of people.
         hum: Frequency in Hz and level of a machine, if there is one.
-        events: How many there are in ten seconds, and their level, by kind.
+        events: How many there are in ten seconds, and their level, by kind. At 0 dB their peak is
+            three times the background's effective value.
     """
 
     colour: tuple[float, ...]
@@ -52,62 +53,106 @@ class Device:
 
 SCENES = {
     "airport": Scene(
-        (-16, -12, -14, -16, -20, -34), -32, 1, -6, {"step": (6, 0), "bell": (1, 6)}, (120, -14)
+        colour=(-16, -12, -14, -16, -20, -34),
+        level=-32,
+        sway=1,
+        voices=-6,
+        events={"step": (6, 0), "bell": (1, 6)},
+        hum=(120, -14),
     ),
     "bus": Scene(
-        (0, -4, -14, -26, -34, -48), -24, 2, -18, {"hiss": (0.8, 2), "squeal": (0.3, -6)}, (32, -2)
+        colour=(0, -4, -14, -26, -34, -48),
+        level=-24,
+        sway=2,
+        voices=-18,
+        events={"hiss": (0.8, 2), "squeal": (0.3, -6)},
+        hum=(32, -2),
     ),
     "metro": Scene(
-        (-2, 0, -8, -20, -32, -46), -24, 4, -22, {"joint": (9, 4), "squeal": (1.2, -4)}, (90, -8)
+        colour=(-2, 0, -8, -20, -32, -46),
+        level=-24,
+        sway=4,
+        voices=-22,
+        events={"joint": (9, 4), "squeal": (1.2, -4)},
+        hum=(90, -8),
     ),
     "metro_station": Scene(
-        (-6, -4, -10, -20, -30, -42),
-        *(-30, 3, -10),
-        {"passing": (0.8, 6), "beep": (2, 2), "step": (5, 0)},
+        colour=(-6, -4, -10, -20, -30, -42),
+        level=-30,
+        sway=3,
+        voices=-10,
+        events={"passing": (0.8, 6), "beep": (2, 2), "step": (5, 0)},
     ),
-    "park": Scene((-10, -18, -28, -34, -36, -50), -40, 5, -14, {"bird": (10, 0), "step": (2, -2)}),
+    "park": Scene(
+        colour=(-10, -18, -28, -34, -36, -50),
+        level=-40,
+        sway=5,
+        voices=-14,
+        events={"bird": (10, 0), "step": (2, -2)},
+    ),
     "public_square": Scene(
-        (-10, -12, -14, -20, -28, -42),
-        *(-34, 2, -8),
-        {"bell": (0.8, 4), "step": (5, 0), "bird": (1.5, -4), "passing": (0.4, 0)},
+        colour=(-10, -12, -14, -20, -28, -42),
+        level=-34,
+        sway=2,
+        voices=-8,
+        events={"bell": (0.8, 4), "step": (5, 0), "bird": (1.5, -4), "passing": (0.4, 0)},
     ),
     "shopping_mall": Scene(
-        (-20, -14, -12, -22, -34, -48),
-        *(-33, 1, -5),
-        {"note": (12, 0), "step": (4, 0), "beep": (0.5, 0)},
+        colour=(-20, -14, -12, -22, -34, -48),
+        level=-33,
+        sway=1,
+        voices=-5,
+        events={"note": (12, 0), "step": (4, 0), "beep": (0.5, 0)},
     ),
     "street_pedestrian": Scene(
-        (-8, -12, -18, -22, -28, -38),
-        *(-34, 2, -8),
-        {"step": (18, 2), "note": (2, -4), "passing": (0.3, 0)},
+        colour=(-8, -12, -18, -22, -28, -38),
+        level=-34,
+        sway=2,
+        voices=-8,
+        events={"step": (18, 2), "note": (2, -4), "passing": (0.3, 0)},
     ),
     "street_traffic": Scene(
-        (-4, -4, -6, -10, -22, -38), -27, 3, -20, {"passing": (2.5, 6), "horn": (0.5, 2)}
+        colour=(-4, -4, -6, -10, -22, -38),
+        level=-27,
+        sway=3,
+        voices=-20,
+        events={"passing": (2.5, 6), "horn": (0.5, 2)},
     ),
     "tram": Scene(
-        (-8, -4, -6, -16, -20, -36),
-        *(-26, 3, -16),
-        {"joint": (3, 2), "squeal": (1.2, -2), "bell": (0.6, 4), "hiss": (0.4, 0)},
-        (400, -4),
+        colour=(-8, -4, -6, -16, -20, -36),
+        level=-26,
+        sway=3,
+        voices=-16,
+        events={"joint": (3, 2), "squeal": (1.2, -2), "bell": (0.6, 4), "hiss": (0.4, 0)},
+        hum=(400, -4),
     ),
-    # Of none of the ten.
+    # None of the ten.
     "beach": Scene(
-        (-16, -16, -16, -16, -20, -32),
-        -36,
-        2,
-        -18,
-        {"passing": (2, 6), "bird": (1, 0)},
-    ),
-    "office": Scene(
-        (-18, -20, -26, -34, -44, -56), -44, 0, -16, {"key": (25, 2), "beep": (0.3, 2)}, (120, -10)
+        colour=(-16, -16, -16, -16, -20, -32),
+        level=-36,
+        sway=2,
+        voices=-18,
+        events={"passing": (2, 6), "bird": (1, 0)},
     ),
     "construction_site": Scene(
-        (-8, -10, -12, -14, -20, -34), -28, 2, -24, {"blows": (3, 8), "passing": (0.4, 2)}
+        colour=(-8, -10, -12, -14, -20, -34),
+        level=-28,
+        sway=2,
+        voices=-24,
+        events={"blows": (3, 8), "passing": (0.4, 2)},
+    ),
+    "office": Scene(
+        colour=(-18, -20, -26, -34, -44, -56),
+        level=-44,
+        sway=0,
+        voices=-16,
+        events={"key": (25, 2), "beep": (0.3, 2)},
+        hum=(120, -10),
     ),
 }
 
 # One as good as can be, as a recorder with microphones in the ears, and two as of telephones.
-DEVICES = {
+_DEVICES = {
     "a": Device((0, 0, 0, 0, 0, 0), -110),
     "b": Device((-22, -9, -1, 2, 4, -14), -66),
     "c": Device((-12, -3, 2, -3, -7, -26), -60),
@@ -125,7 +170,7 @@ class Place:
 
     def __init__(self, scene: str, city: str, location: str):
         self._scene = SCENES[scene]
-        here, city_rng = seeded(f"{scene}-{city}-{location}"), seeded(city)
+        here, city_rng = _seeded(f"{scene}-{city}-{location}"), _seeded(city)
         knots = len(_KNOTS)
         self._colour = np.array(self._scene.colour) + here.normal(0, 2, knots)
         self._colour += city_rng.normal(0, 1.5, knots)
@@ -134,7 +179,7 @@ class Place:
         self._width = here.uniform(0.2, 0.9)
         self._pitch = 2 ** here.normal(0, 0.15)
         self._busy = city_rng.uniform(0.8, 1.25) * 2 ** here.normal(0, 0.4)
-        # Around the corner there is something else.
+        # What is around the corner.
         self._other = SCENES[str(here.choice(sorted(SCENES)))]
         self._other_level = -here.uniform(8, 16)
 
@@ -147,18 +192,19 @@ class Place:
             channels: 1, or 2 for a left and a right that differ.
             seconds: Its length.
         """
-        rng, samples = seeded(name), round(seconds * rate)
-        times = np.arange(samples, dtype=np.float32) / np.float32(rate)
-        sides = [1.0] if channels == 1 else [1 + self._width, 1 - self._width]
-        common, apart = (self._background(rng, samples, rate) for _ in range(2))
-        sound = np.stack([side * common + (2 - side) * apart for side in sides], axis=-1)
+        rng, samples = _seeded(name), round(seconds * rate)
+        times = _times(seconds, rate)
+        one, other = (self._background(rng, samples, rate) for _ in range(2))
+        # The wider the image, the more of its own each side has.
+        shares = [1.0] if channels == 1 else [1 + self._width, 1 - self._width]
+        sound = np.stack([share * one + (2 - share) * other for share in shares], axis=-1)
         sound *= 10 ** (_wander(rng, times, 0.5, self._scene.sway)[:, None] / 20)
         murmur = noise(rng, samples, rate, 200, 3500) * 10 ** (_wander(rng, times, 5, 6) / 20)
         sound += (_unit(murmur) * 10 ** (self._voices / 20))[:, None]
         if self._scene.hum is not None:
             pitch, level = self._scene.hum
-            cycles = self._pitch * pitch * times * (1 + 0.01 * _wander(rng, times, 0.2, 1))
-            sound += (_unit(tone(cycles, [1, 0.7, 0.5, 0.3, 0.2])) * 10 ** (level / 20))[:, None]
+            hum = tone(self._pitch * pitch * times, [1, 0.7, 0.5, 0.3, 0.2])
+            sound += (_unit(hum) * 10 ** (level / 20))[:, None]
         self._add_events(rng, sound, rate, self._scene, 0.0)
         self._add_events(rng, sound, rate, self._other, self._other_level)
         sound *= 10 ** ((self._level + rng.normal(0, 1)) / 20)
@@ -171,45 +217,44 @@ class Place:
         spectrum = spectrum[0] + 1j * spectrum[1]
         other = np.array(self._other.colour) + self._other_level
         colour = 10 * np.log10(10 ** (self._colour / 10) + 10 ** (other / 10))
-        return _unit(fft.irfft(spectrum * gains(colour, samples, rate), samples))
+        return _unit(fft.irfft(spectrum * _gains(colour, samples, rate), samples))
 
     def _add_events(
         self, rng: np.random.Generator, sound: np.ndarray, rate: int, scene: Scene, level: float
     ) -> None:
         samples, channels = sound.shape
         for kind, (often, loudness) in scene.events.items():
-            share = 10 ** (level / 10) * self._busy
-            for _ in range(rng.poisson(often * share * samples / rate / 10)):
+            # What is far is heard less often, too.
+            mean = often * samples / rate / 10 * self._busy * 10 ** (level / 10)
+            for _ in range(rng.poisson(mean)):
                 event = _EVENTS[kind](rng, rate, self._pitch)
-                event *= 10 ** ((loudness + level + rng.normal(0, 2)) / 20) / np.abs(event).max()
-                start = rng.integers(samples)
-                event = event[: samples - start, None]
-                left = rng.uniform(0.1, 0.9)
+                peak = 3 * 10 ** ((loudness + level + rng.normal(0, 2)) / 20)
+                start, left = rng.integers(samples), rng.uniform(0.1, 0.9)
                 sides = [1.0] if channels == 1 else np.sqrt([2 * left, 2 - 2 * left])
-                sound[start : start + len(event)] += 3 * event * sides
+                event = event[: samples - start, None] * (peak / np.abs(event).max())
+                sound[start : start + len(event)] += event * sides
 
 
 def recorded_by(device: str, sound: np.ndarray, name: str, rate: int) -> np.ndarray:
     """What a device makes of a sound `(samples, channels)`; the name draws its own noise."""
     from scipy import fft
 
-    samples, own = len(sound), DEVICES[device]
-    spectrum = fft.rfft(sound, axis=0) * gains(np.array(own.colour), samples, rate)[:, None]
-    floor = seeded(name).standard_normal(sound.shape, dtype=np.float32) * 10 ** (own.floor / 20)
+    samples, own = len(sound), _DEVICES[device]
+    spectrum = fft.rfft(sound, axis=0) * _gains(np.array(own.colour), samples, rate)[:, None]
+    floor = _seeded(name).standard_normal(sound.shape, dtype=np.float32) * 10 ** (own.floor / 20)
     return np.clip(fft.irfft(spectrum, samples, axis=0) + floor, -0.95, 0.95).astype(np.float32)
 
 
-def seeded(name: str) -> np.random.Generator:
+def _seeded(name: str) -> np.random.Generator:
     """A generator of its own for every name, so that nothing depends on anything else."""
     return np.random.default_rng(zlib.crc32(name.encode()))
 
 
-def gains(colour: np.ndarray, samples: int, rate: int) -> np.ndarray:
+def _gains(colour: np.ndarray, samples: int, rate: int) -> np.ndarray:
     """Factors of the bins of a real FFT for decibels at the frequencies of `Scene.colour`."""
     frequencies = np.fft.rfftfreq(samples, 1 / rate)
     decibels = np.interp(np.log(np.maximum(frequencies, 1)), np.log(_KNOTS), colour)
-    # Nothing below hearing, where an offset would lie.
-    return (10 ** (decibels / 20) * (frequencies > 20)).astype(np.float32)
+    return (10 ** (decibels / 20)).astype(np.float32)
 
 
 def _unit(sound: np.ndarray) -> np.ndarray:

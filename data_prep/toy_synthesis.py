@@ -65,13 +65,13 @@ def _car_horn(rng: np.random.Generator) -> Render:
 
     def render(rng, times, rate):
         chord = tone(pitch * times, partials) + tone(pitch * interval * times, partials)
-        gate = np.zeros_like(times)
+        blasts = np.zeros_like(times)
         start = rng.uniform(0.0, 0.15)
         while start < times[-1]:
             length = rng.uniform(0.25, 0.9)
-            gate += gate(times, start, start + length, 0.01)
+            blasts += gate(times, start, start + length, 0.01)
             start += length + rng.uniform(0.1, 0.3)
-        return chord * gate
+        return chord * blasts
 
     return render
 
@@ -222,8 +222,8 @@ def noise(rng: np.random.Generator, samples: int, rate: int, low: float, high: f
     frequencies = np.fft.rfftfreq(size, 1 / rate)
     inside = (frequencies >= low) & (frequencies <= high)
     spectrum *= inside / np.sqrt(np.maximum(frequencies, 1.0))
-    noise = np.fft.irfft(spectrum, size)[:samples]
-    return noise / np.sqrt(np.mean(noise**2))
+    sound = np.fft.irfft(spectrum, size)[:samples]
+    return sound / np.sqrt(np.mean(sound**2))
 
 
 def gate(times: np.ndarray, start: float, end: float, edge: float) -> np.ndarray:

@@ -1,11 +1,14 @@
-"""Records that are damaged, or not there: one sentence that names them and says what to do."""
+"""What records say of their clips; damaged or lost ones: one sentence that says what to do."""
 
 import json
 import shutil
 
 import pytest
 
-from keras_audio.data import open_records
+import data_prep
+from data_prep.toy_scenes import write_toy_scenes
+from keras_audio.data import make_split, open_records
+from keras_audio.files import folder_name
 
 
 @pytest.fixture
@@ -64,3 +67,65 @@ def test_sounds_of_ones_own_are_prepared_by_another_command(tmp_path):
     command = "prepare audio_folder --source ... --name dogs --sample-rate 8000 --channels 2`"
     with pytest.raises(ValueError, match=command.replace(".", r"\.")):
         open_records("dogs", sample_rate=8000, channels=2, data_dir=tmp_path)
+
+
+# --- attributes ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    """Records of the open set with a few clips of two scenes and an unknown one, with variants."""
+    folder = tmp_path_factory.mktemp("scenes")
+    source = write_toy_scenes(
+        folder / "source", "1c", scenes=("bus", "park", "office"), segments=1, seconds=0.1
+    )
+    arguments = {"sample_rate": 8000, "channels": 2, "pitch_variants": 1, "data_dir": folder}
+    data_prep.prepare("toy_scenes/1c", source=source, progress=False, **arguments)
+    return open_records("toy_scenes/1c", **arguments)
+
+
+def test_attributes_of_clips_and_what_reports_need(scenes):
+    assert scenes.name == scenes.path.parent.parent.name == "toy_scenes_1c"
+    assert scenes.attributes == ["device", "city", "location"]
+    cities = ["barcelona", "helsinki", "lyon", "milan"]
+    assert scenes.groups == {"city": {city: [city] for city in cities}}
+    assert (scenes.held_out_folds, scenes.unknown_label) == ([1], "unknown")
+    clips = scenes.clips([1, 2])
+    assert len(clips) == 18
+    for clip in clips:
+        assert list(clip.attributes) == scenes.attributes
+        city, location = clip.attributes["city"], clip.attributes["location"]
+        assert clip.source == f"{city}-{location}" and f"-{city}-{location}-" in clip.clip_id
+        assert clip.attributes["device"] == "a"
+    example = next(iter(scenes.dataset([1]).as_numpy_iterator()))
+    assert example["attributes"]["city"].decode() == clips[0].attributes["city"]
+
+
+def test_only_what_the_official_split_holds_out_is_held_out(scenes):
+    split = make_split(scenes, 1)
+    assert (split.train_folds, len(split.train), len(split.validation)) == ([2], 9, 9)
+    with pytest.raises(
+        ValueError, match=r"official split of toy_scenes_1c holds out \(1\).*fold=2"
+    ):
+        make_split(scenes, 2)
+    with pytest.raises(ValueError, match="fold=3"):
+        make_split(scenes, 3)
+
+
+def test_records_that_say_no_more_than_they_used_to(folder):
+    metadata = json.loads((folder / "metadata.json").read_text())
+    assert not {"attributes", "groups", "held_out_folds", "unknown_label"} & set(metadata)
+    assert "attributes" not in (folder / "features.json").read_text()
+    records = open_copy(folder)
+    assert (records.attributes, records.groups, records.unknown_label) == ([], {}, None)
+    assert records.held_out_folds == records.folds == [1, 2, 3, 4, 5]
+    assert all(clip.attributes == {} for clip in records.clips([1]))
+
+
+def test_names_of_families_are_folders_with_an_underscore(tmp_path):
+    assert folder_name("tau_urban_2019/1a") == "tau_urban_2019_1a"
+    assert folder_name("esc10") == "esc10"
+    with pytest.raises(ValueError, match="prepare tau_urban_2019/1a --sample-rate 48000") as info:
+        open_records("tau_urban_2019/1a", sample_rate=48000, channels=2, data_dir=tmp_path)
+    # No sounds of one's own can be called that.
+    assert "audio_folder" not in str(info.value)
