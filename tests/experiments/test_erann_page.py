@@ -76,7 +76,9 @@ def test_the_cost_is_that_of_the_formulas():
     assert len(lines) == 4
 
 
-@pytest.mark.parametrize("page", ["README.md", *(f"docs/{n}.md" for n in ("erann", "developing"))])
+@pytest.mark.parametrize(
+    "page", ["README.md", *(f"docs/{n}.md" for n in ("erann", "two_path", "developing"))]
+)
 def test_the_experiments_take_the_commands_of_the_docs(page, load_experiment):
     text = (REPOSITORY / page).read_text(encoding="utf-8")
     for line in re.findall(r"^python experiments/.*$", text, re.MULTILINE):

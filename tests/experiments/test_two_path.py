@@ -82,19 +82,18 @@ def test_one_path_is_as_wide_as_two_have_parameters(experiment, two_path_counts)
 
 
 def test_equal_parameters_are_counted_on_the_networks():
-    recipe = build_recipe("one_path", "esc10", ["num_filters=2"])
-    by_hand = dataclasses.replace(recipe, paths=2).build_model(10)
-    assert cells.trainable_parameters(by_hand) == two_path_variants.parameters(
-        dataclasses.replace(recipe, paths=2, fold=3, seed=5), 10
+    recipe = build_recipe("one_path", "esc10", ["num_filters=8"])
+    two = dataclasses.replace(recipe, paths=2)
+    wanted = cells.trainable_parameters(two.build_model(10))
+    other_fold = dataclasses.replace(two, fold=3, seed=5)
+    assert two_path_variants.parameters(other_fold, 10) == wanted
+    # As docs/two_path.md says.
+    assert at_equal_parameters(recipe) == dataclasses.replace(recipe, num_filters=11)
+    less, nearest, more = (
+        two_path_variants.parameters(dataclasses.replace(recipe, num_filters=width), 10)
+        for width in (10, 11, 12)
     )
-    sizes = {
-        width: two_path_variants.parameters(dataclasses.replace(recipe, num_filters=width), 10)
-        for width in (2, 3, 4)
-    }
-    wanted = cells.trainable_parameters(by_hand)
-    nearest = min(sizes, key=lambda width: abs(sizes[width] - wanted))
-    assert at_equal_parameters(recipe) == dataclasses.replace(recipe, num_filters=nearest)
-    assert sizes[2] < wanted < sizes[4]
+    assert less < nearest < wanted < more and wanted - nearest < more - wanted
 
 
 @pytest.mark.parametrize(
