@@ -17,7 +17,7 @@ from keras_audio.layers import PadOrCrop, WaveformNormalization
 from keras_audio.models import create_model, list_models, model_info
 
 # One of each family always; the others, which share its code, with the slow tests.
-REPRESENTATIVES = ("m3", "m34_res_rb4", "spectrogram_res_rb6", "erann_3_1")
+REPRESENTATIVES = ("m3", "m34_res_rb4", "spectrogram_res_rb6", "erann_3_1", "two_path_resnet")
 # Of ERANN the lightest, which no table lists: the listed ones are the same with more filters.
 NETWORKS = [
     *(name for name in list_models() if not name.startswith("erann_")),
@@ -49,10 +49,11 @@ def test_contract(name):
 def test_plays_silence_noise_a_tone_and_a_real_clip(name, esc10_files):
     info = model_info(name)
     samples, rate = soundfile.read(esc10_files[0], dtype="float32", always_2d=True)
-    clip = soxr.resample(samples, rate, info.sample_rate)
+    clip = np.repeat(soxr.resample(samples, rate, info.sample_rate), info.channels, axis=1)
     steps = [WaveformNormalization("standard"), PadOrCrop(info.sample_rate)]
     for clip_steps in ([], steps):
-        model = create_model(name, 10, clip_steps=clip_steps)
+        arguments = harness.LIGHT.get(name, {})
+        model = create_model(name, 10, clip_steps=clip_steps, **arguments)
         harness.check_model(
             lambda x, model=model: harness.run(model, x), info.sample_rate, info.channels, clip
         )
@@ -96,7 +97,8 @@ def test_no_room_of_layers_and_models_imports_tensorflow():
 @pytest.mark.slow
 def test_contract_on_jax_and_the_same_logits(tmp_path):
     for name in NETWORKS:
-        model = create_model(name, harness.CLASSES, classifier_activation=None)
+        arguments = harness.LIGHT.get(name, {})
+        model = create_model(name, harness.CLASSES, classifier_activation=None, **arguments)
         harness.randomize(model)
         x = harness.waveforms(name)
         model.save(tmp_path / f"{name}.keras")
