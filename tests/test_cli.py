@@ -3,6 +3,7 @@
 import json
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 
@@ -92,6 +93,8 @@ def test_a_network_of_any_width_is_found_with_what_it_costs(capsys):
         (["train", "residual_blocks", "--seed", "1", "--set", "seed=2"], ["--seed", "seed=2"]),
         (["train", "residual_blocks", "--seed", "99999999999"], ["2**32", "99999999999"]),
         (["evaluate", "nowhere"], ["recipe.json", "nowhere"]),
+        (["evaluate", "nowhere", "nowhere/model.keras"], ["recipe.json", ".keras", "nowhere"]),
+        (["evaluate", "nowhere", "--to", "mean"], ["recipe.json", "nowhere"]),
         (["export", "nowhere"], ["nowhere"]),
         (["predict", "nowhere", "dog.wav"], ["nowhere"]),
     ],
@@ -160,6 +163,38 @@ def test_evaluate_export_and_predict(trained, toy_data, tmp_path):
     assert answers[0] == answers[1]
     header = (tmp_path / "o.csv").read_text().splitlines()[0]
     assert len(header.split(",")) >= 11
+
+
+def test_evaluate_the_mean_of_models(trained, toy_data, tmp_path, capsys):
+    path, _ = trained
+    other = shutil.copytree(path, tmp_path / "other")
+    (other / "snapshots").mkdir()
+    snapshot = (other / "model.keras").rename(other / "snapshots" / "epoch-0002.keras")
+    arguments = ["evaluate", path, snapshot, "--to", tmp_path / "mean", "--data-dir", toy_data]
+    assert main(list(map(str, arguments))) == 0
+    printed = capsys.readouterr().out
+    metrics = json.loads((tmp_path / "mean" / "metrics.json").read_text())
+    assert [member["path"] for member in metrics["members"]] == [str(path), str(snapshot)]
+    # The same weights twice: the mean is each of them.
+    for member in metrics["members"]:
+        assert member["accuracy"] == metrics["accuracy"]
+        assert f"{member['accuracy']:.4f}  {member['balanced_accuracy']:.4f}" in printed
+    assert f"report: {tmp_path / 'mean' / 'report.html'}" in printed
+    # One snapshot is measured beside its run; toy sounds have no unknown class.
+    assert main(["evaluate", str(snapshot), "--data-dir", str(toy_data), "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["members"]) == 1
+    assert sorted(file.name for file in (other / "ensemble").iterdir())[0] == "metrics.json"
+    arguments = ["evaluate", str(path), "--unknown-weight", "tune", "--data-dir", str(toy_data)]
+    assert main(arguments) == 2
+    assert "unknown_weight='tune' for toy_sounds" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("weight", ["0", "-1", "nan", "inf", "best"])
+def test_a_weight_is_a_number_above_zero_or_tune(weight, capsys):
+    with pytest.raises(SystemExit) as status:
+        main(["evaluate", "run", f"--unknown-weight={weight}"])
+    assert status.value.code == 2
+    assert f"a number above 0 or tune, got '{weight}'" in capsys.readouterr().err
 
 
 def test_a_changed_recipe_is_refused(trained, toy_data):
