@@ -123,6 +123,8 @@ class TwoPath(Recipe):
                 "split", self.paths == 2 and 1 <= self.split <= 127, "1 to 127, of 2 paths"
             )
         self._require("paths", 128 % self.paths == 0, "a divisor of 128, the mel bins")
+        possible = self.channels == 2 or not self.swap_channels
+        self._require("swap_channels", possible, "false where there is one channel")
         self._require("duration", 0.1 <= self.duration <= 600, "from 0.1 to 600 seconds")
         if self.crop_frames is not None:
             most = self._training_frames
