@@ -75,6 +75,17 @@ def test_erann_costs_what_the_papers_tables_say(s_m, width, classes):
         assert count_macs(model, (128, 128 * seconds, 1)) == seconds * expected + top
 
 
+def test_the_two_path_network_costs_what_its_layers_say():
+    macs, before, frames = 2 * 64 * 200 * 24 * 9 * 6, 24, 200
+    for filters in (24, 48, 96, 192):
+        frames //= 1 if filters == 24 else 2
+        macs += 2 * 64 * frames * 9 * (before * filters + 3 * filters**2)
+        before = filters
+    macs += 128 * 25 * (192 * 768 + 768 * 10)
+    model = keras_audio.create_model("two_path_resnet", 10, input="features")
+    assert count_macs(model, (128, 400, 6)) == macs
+
+
 @pytest.mark.parametrize("name", ["erann_0_1", "erann_1_3", "erann_2_2", "erann_3_1"])
 def test_the_cost_of_erann_is_linear_in_duration(name):
     # Section 3.2: "FLOPs [...] depend linearly on the length of input audio signals, excluding the
@@ -103,6 +114,16 @@ def test_the_front_end_can_be_told_apart():
     front_end = 1280 * (round(1380 * math.log2(1380)) + 437 * 128)
     assert counts.pop("log_mel") == front_end
     assert sum(counts.values()) == count_macs(bare, (128, 1280, 1))
+
+
+def test_the_front_end_of_the_two_path_network_can_be_told_apart():
+    narrow = {"num_filters": 1}
+    whole = keras_audio.create_model("two_path_resnet", 10, **narrow)
+    bare = keras_audio.create_model("two_path_resnet", 10, input="features", **narrow)
+    counts = {layer.name: layer.macs for layer in layer_macs(whole, (480000, 2))}
+    # The bins from above 0 Hz to below half the sample rate. Deltas cost no products of weights.
+    assert counts.pop("log_mel") == 469 * 2 * (2048 * 11 + 1023 * 128)
+    assert sum(counts.values()) == count_macs(bare, (128, 461, 6))
 
 
 def test_counting_leaves_the_model_as_it_was():

@@ -89,6 +89,24 @@ def test_info():
         "kernel_regularizer": None,
     }
     assert {"frames", "mean", "variance"} < set(model_info("spectrogram_res_rb4").arguments)
+    info = model_info("two_path_resnet")
+    assert (info.sample_rate, info.channels, info.min_samples) == (48000, 2, 8192)
+    assert info.feature_shape == (128, None, 6) and "McDonnell" in info.paper
+    assert {"num_filters", "paths", "deltas", "sample_rate"} < set(info.arguments)
+
+
+def test_feature_channels_may_depend_on_an_argument_of_the_front_end():
+    def shape(**arguments):
+        network = {"num_filters": 1, "input": "features"}
+        return create_model("two_path_resnet", 2, **network, **arguments).input_shape
+
+    assert shape() == (None, 128, None, 6)
+    assert shape(channels=1) == (None, 128, None, 3)
+    assert shape(deltas=False) == (None, 128, None, 2)
+    assert shape(deltas=False, channels=1) == (None, 128, None, 1)
+    # What else the front end alone knows is no argument of the bare network.
+    with pytest.raises(ValueError, match="on features.*Received: sample_rate=44100"):
+        shape(sample_rate=44100)
 
 
 def test_a_family_without_end_and_with_a_front_end_of_several_channels(monkeypatch):

@@ -48,6 +48,32 @@ def test_all_layers_but_the_last_are_copied(source):
     assert np.array_equal(*map(keras.ops.convert_to_numpy, embeddings))
 
 
+def test_all_but_the_two_last_layers_of_the_two_path_network_are_copied():
+    narrow = {"num_filters": 1, "input": "features", "channels": 1}
+    source = create_model("two_path_resnet", 3, **narrow)
+    randomize(source)
+    target = create_model("two_path_resnet", 5, **narrow)
+    classifier = {
+        name: [weight.copy() for weight in target.get_layer(name).get_weights()]
+        for name in ("logits_conv", "logits_bn")
+    }
+    copied = transfer_weights(source, target)
+    with_weights = [layer.name for layer in target.layers if layer.weights]
+    assert copied == [name for name in with_weights if name not in classifier]
+    assert {"path2_input_bn", "path1_stage4_block2_conv2", "embedding_bn"} < set(copied)
+    for name, weights in classifier.items():
+        assert all(map(np.array_equal, weights, target.get_layer(name).get_weights()))
+    x = np.random.default_rng(0).normal(size=(1, 128, 20, 3)).astype("float32")
+    embeddings = [
+        keras.Model(model.input, model.get_layer("embedding").output)(x)
+        for model in (source, target)
+    ]
+    assert np.array_equal(*map(keras.ops.convert_to_numpy, embeddings))
+    other = create_model("two_path_resnet", 3, frequency_downsampling=True, **narrow)
+    with pytest.raises(ValueError, match=r"path1_stem_conv .*\(1, 2\).*\(2, 2\)"):
+        transfer_weights(other, target)
+
+
 def test_half_precision_takes_the_weights_of_full_precision(source):
     with_policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
