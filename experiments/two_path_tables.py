@@ -1,5 +1,6 @@
 """The tables of the two-path experiment: the report's numbers beside what the runs reached."""
 
+import collections
 import dataclasses
 import itertools
 import shlex
@@ -87,11 +88,8 @@ def markdown(results: Sequence[Result], name: str, absent: str = "") -> str:
 
 def figures(results: Sequence[Result]) -> dict[str, str]:
     """Figures 1 to 3: SVG texts by file name, a matrix of all runs of a data set and settings."""
-    return {
-        _figure_name(dataset, variant): _matrix(found)
-        for (dataset, variant), found in _by_variant(results).items()
-        if variant.name == USUAL
-    }
+    by_variant = _by_variant(results)
+    return {name: _matrix(by_variant[key]) for key, name in _figure_names(results).items()}
 
 
 def _matrix(results: Sequence[Result]) -> str:
@@ -100,8 +98,16 @@ def _matrix(results: Sequence[Result]) -> str:
     return confusion_matrix(counts, [row["label"] for row in measured[0]["per_class"]])
 
 
-def _figure_name(dataset: str, variant: Variant) -> str:
-    return "-".join([f"two_path_{folder_name(dataset)}", *variant.settings]) + ".svg"
+def _figure_names(results: Sequence[Result]) -> dict[tuple[str, Variant], str]:
+    """A name for each data set, and each of its settings where there are several."""
+    shown = [key for key in _by_variant(results) if key[1].name == USUAL]
+    number = collections.Counter(dataset for dataset, _ in shown)
+    names = {}
+    for dataset, variant in shown:
+        parts = [f"two_path_{folder_name(dataset)}"]
+        parts += variant.settings if number[dataset] > 1 else ()
+        names[dataset, variant] = "-".join(parts) + ".svg"
+    return names
 
 
 def _by_variant(results: Iterable[Result]) -> dict[tuple[str, Variant], list[Result]]:
@@ -147,7 +153,7 @@ def _raw_section(results: Sequence[Result], name: str) -> list[str]:
 
 def _class_sections(results: Sequence[Result], name: str, task: str) -> list[str]:
     """Tables 2, 3 and 4: recall and precision a class, and the confusion matrix, by settings."""
-    dataset, table = f"{name}/{task}", PER_CLASS[task]
+    dataset, table, names = f"{name}/{task}", PER_CLASS[task], _figure_names(results)
     ours = {
         variant: found
         for (key, variant), found in _by_variant(results).items()
@@ -166,7 +172,7 @@ def _class_sections(results: Sequence[Result], name: str, task: str) -> list[str
         if found:
             runs = f"Ours: the mean of {len(found)} runs. " if len(found) > 1 else ""
             lines += ["", f"{runs}The matrix is normalised by the true label (recall mode):", ""]
-            lines += [f"![Confusion matrix of task {task}]({_figure_name(dataset, variant)})"]
+            lines += [f"![Confusion matrix of task {task}]({names[dataset, variant]})"]
     return lines
 
 
@@ -236,8 +242,10 @@ def _variants_section(results: Sequence[Result], name: str) -> list[str]:
     if not lines:
         return []
     section = ["", "## Variants", "", *cells.filled_columns(lines)]
-    for figure in figures(results) if name not in SCENES else ():
-        section += ["", f"![Confusion matrix of two paths]({figure})"]
+    if name not in SCENES:
+        for (_, variant), figure in _figure_names(results).items():
+            described = ", ".join(["two paths", *variant.settings])
+            section += ["", f"![Confusion matrix of {described}]({figure})"]
     return section
 
 

@@ -197,9 +197,14 @@ def test_other_data_sets_have_a_line_a_variant(two_path_counts):
     }
     assert (lines[1]["variant"], lines[1]["filters"]) == ("one path", "11")
     assert "The report has no numbers for esc10." in text and "Table" not in text
-    (figure,) = two_path_tables.figures(rows)
-    assert f"]({figure})" in text and figure.endswith("num_filters=8-epochs=62.svg")
     assert len(lines_of(text, "Runs")) == 2 + 3
+    (figure,) = two_path_tables.figures(rows)
+    assert f"]({figure})" in text and figure == "two_path_esc10.svg"
+    rows.append(result("two_paths", "esc10", of_three(0, 0, 1, 1, 2, 2)))
+    assert list(two_path_tables.figures(rows)) == [
+        "two_path_esc10-num_filters=8-epochs=62.svg",
+        "two_path_esc10.svg",
+    ]
 
 
 def test_rows_of_scenes_have_columns_of_their_own(tmp_path):
