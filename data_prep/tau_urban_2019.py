@@ -35,7 +35,7 @@ TASKS = {
 _TITLES = {
     "1a": "one device, stereo",
     "1b": "three devices",
-    "1c": "ten scenes, and clips of none of them",
+    "1c": "open set",
 }
 _RECORDS = {"1a": 2589280, "1b": 2589332, "1c": 2591503}
 
@@ -43,7 +43,7 @@ _RECORDS = {"1a": 2589280, "1b": 2589332, "1c": 2591503}
 def _dataset(name: str, task: Task) -> Dataset:
     card = DatasetCard(
         name=f"tau_urban_2019/{name}",
-        title=f"TAU Urban Acoustic Scenes 2019, task {name}: {_TITLES[name]}",
+        title=f"TAU Urban Acoustic Scenes 2019, task {name} ({_TITLES[name]})",
         clips=task.train_clips + task.test_clips,
         classes=len(task.labels),
         folds=1,
