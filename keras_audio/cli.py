@@ -52,8 +52,9 @@ def datasets(options: argparse.Namespace) -> None:
         return
     for card in cards:
         folds = f"{card.folds} folds" if card.folds else "folds made for you"
+        folds = "one official split" if card.folds == 1 else folds
         size = f"{card.clips} clips, {card.classes} classes" if card.clips else "any sounds"
-        print(f"{card.name:14} {card.title}: {size}, {folds}")
+        print(f"{card.name:18} {card.title}: {size}, {folds}")
         facts = {"licence": card.licence, "get it": card.url, "layout": card.layout}
         for name, fact in facts.items():
             if fact:
@@ -61,8 +62,8 @@ def datasets(options: argparse.Namespace) -> None:
                     textwrap.fill(
                         fact,
                         100,
-                        initial_indent=f"{'':15}{name}: ",
-                        subsequent_indent=" " * 25,
+                        initial_indent=f"{'':19}{name}: ",
+                        subsequent_indent=" " * 29,
                         break_long_words=False,
                     )
                 )
@@ -155,6 +156,8 @@ def train(options: argparse.Namespace) -> int:
         best = f"after iteration {done['best_iteration']} of {done['iterations']}"
     else:
         best = f"in epoch {done['best_epoch']} of {done['epochs']}"
+    if run.recipe.keeps_last:
+        best += " (kept are the weights of the last)"
     print(
         f"best {done['monitor']} {done['best_value']:.4f} {best}, {done['seconds']:.0f} s: "
         f"{run.path}"

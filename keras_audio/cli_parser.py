@@ -80,6 +80,7 @@ def _prepare(verbs) -> None:
         "  keras-audio prepare esc10 --source ESC-50-master --sample-rate 8000\n"
         "  keras-audio prepare urbansound8k --source UrbanSound8K --sample-rate 8000\n"
         "  keras-audio prepare esc50 --source ESC-50-master  # at 44100 Hz\n"
+        "  keras-audio prepare toy_scenes/1a  # 10-s stereo scenes, generated\n"
         "  keras-audio prepare audio_folder --source my_sounds --name mine --sample-rate 8000",
         "Decode, mix down and resample every clip of a data set once, and write TFDS records.",
     )
@@ -90,7 +91,9 @@ def _prepare(verbs) -> None:
     verb.add_argument(
         "--sample-rate", type=int, metavar="HZ", help="of the records (default: the data set's)"
     )
-    verb.add_argument("--channels", type=int, default=1, metavar="N", help="1 mono, 2 stereo")
+    verb.add_argument(
+        "--channels", type=int, metavar="N", help="1 mono, 2 stereo (default: the data set's)"
+    )
     verb.add_argument(
         "--pitch-variants",
         type=int,
@@ -124,6 +127,7 @@ examples:
   keras-audio train residual_blocks --dataset esc10 --fold 1 --set block=rb4
   keras-audio train erann --dataset esc50 --fold 1 --set s_m=1 --set width=3
   keras-audio train erann --dataset esc50 --fold 1 --smoke               # does all of it run here?
+  keras-audio train two_path --dataset toy_scenes/1a --set num_filters=4 --set epochs=6
   keras-audio train residual_blocks --set normalization=log_mel --strategy mirrored   # all GPUs
 
 stopped? The same command goes on:
