@@ -178,7 +178,7 @@ def test_evaluate_the_mean_of_models(trained, toy_data, tmp_path, capsys):
     # The same weights twice: the mean is each of them.
     for member in metrics["members"]:
         assert member["accuracy"] == metrics["accuracy"]
-        assert f"{member['accuracy']:.4f}  {member['balanced_accuracy']:.4f}" in printed
+        assert f"{member['path']}: accuracy {member['accuracy']:.4f}, balanced" in printed
     assert f"report: {tmp_path / 'mean' / 'report.html'}" in printed
     # One snapshot is measured beside its run; toy sounds have no unknown class.
     assert main(["evaluate", str(snapshot), "--data-dir", str(toy_data), "--json"]) == 0

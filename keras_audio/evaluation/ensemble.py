@@ -86,7 +86,7 @@ def evaluate_ensemble(
         alone.append({"path": str(member.path), **_headline(metrics)})
         rows = {clip.clip_id: row for clip, row in zip(own.clips, probabilities, strict=True)}
         mean += np.array([rows[clip] for clip in clips]) / len(found)
-        # A model refers to itself, so it would stay until memory of Python, not its own, is short.
+        # The layers of a model refer to each other: else models would pile up in memory.
         gc.collect()
     metrics, rows = held_out[0].measure(mean, weights[0])
     metrics["members"] = alone

@@ -148,7 +148,8 @@ def cross_fitted_scores(
         The scores of `open_set_scores`, and `unknown_weights`, the weight that each half was
         predicted with. None if a half has no clip of the unknown class, or no other one.
     """
-    targets, half = np.asarray(targets), _halves(targets, sources)
+    targets, probabilities = np.asarray(targets), np.asarray(probabilities)
+    half = _halves(targets, sources)
     unknown = targets == unknown_index
     if any(not 0 < unknown[half == part].sum() < (half == part).sum() for part in (0, 1)):
         return None
@@ -164,5 +165,5 @@ def _halves(targets: np.ndarray, sources: Sequence[str]) -> np.ndarray:
     """0 or 1 for each clip: the sources in turn, sorted by class so that each is in both halves."""
     names, first, places = np.unique(sources, return_index=True, return_inverse=True)
     turn = np.empty(len(names), int)
-    turn[np.argsort(np.asarray(targets)[first], kind="stable")] = np.arange(len(names)) % 2
+    turn[np.argsort(targets[first], kind="stable")] = np.arange(len(names)) % 2
     return turn[places]

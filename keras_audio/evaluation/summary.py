@@ -21,7 +21,7 @@ def summary_lines(metrics: Mapping[str, Any]) -> Iterator[str]:
             yield _line(name, metrics[name])
     if open_set := metrics.get("open_set"):
         yield _line("score", open_set["score"]) + f"  {_recalls(open_set)}"
-        yield _line("unknown_weight", open_set["unknown_weight"])
+        yield f"{'unknown_weight':24} {open_set['unknown_weight']:.4g}"
         if "cross_fitted" in open_set:
             yield "the weight is tuned on these very clips, so that the score flatters"
             if fair := open_set["cross_fitted"]:
@@ -33,9 +33,10 @@ def summary_lines(metrics: Mapping[str, Any]) -> Iterator[str]:
             yield _line(f"{attribute} {name}", group["accuracy"]) + (
                 f"  balanced {group['balanced_accuracy']:.4f}, {group['clips']} clips"
             )
-    for member in metrics.get("members", ()):
-        numbers = "  ".join(_plain(member[name]) for name in member if name != "path")
-        yield f"{numbers}  {member['path']}"
+    members = metrics.get("members", [])
+    for number, member in enumerate(members, start=1):
+        numbers = (f"{name} {_plain(member[name])}" for name in member if name != "path")
+        yield f"{f'member {number}':24} {member['path']}: {', '.join(numbers)}"
 
 
 def _recalls(open_set: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from keras_audio.evaluation import (
 )
 from keras_audio.files import read_json, write_json, write_text
 from keras_audio.recipes import ResidualBlocks, TwoPath
+from keras_audio.training.run_folder import RunFolder
 
 DATASET = "tau_urban_2019/1c"
 
@@ -31,7 +32,13 @@ def alone(scenes, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     recipes = {
         "two_path": TwoPath.for_dataset(
-            DATASET, sample_rate=8000, num_filters=4, duration=2.0, crop_frames=None
+            DATASET,
+            sample_rate=8000,
+            num_filters=4,
+            duration=2.0,
+            crop_frames=None,
+            epochs=6,
+            snapshots=True,
         ),
         "m3": ResidualBlocks(dataset=DATASET, fold=1, network="m3", duration=0.5, sample_rate=4000),
     }
@@ -39,9 +46,24 @@ def alone(scenes, tmp_path_factory):
     for name, recipe in recipes.items():
         records = open_records(DATASET, sample_rate=recipe.sample_rate, data_dir=scenes)
         run = untrained(recipe, records, folder / name)
+        if name == "two_path":
+            finish(run)
         metrics = evaluate_run(run, data_dir=scenes, progress=False)
         found[name] = run, metrics, probabilities_of(run)
     return found
+
+
+def finish(run):
+    """What training of six epochs, three steps each, would add to a run."""
+    rounds = range(1, 7)
+    RunFolder(run).write_history(
+        [
+            {"epoch": n, "iteration": 3 * n, "learning_rate": 1, "val_accuracy": 1 / n}
+            for n in rounds
+        ]
+    )
+    done = {"epochs": 6, "iterations": 18, "best_epoch": 1, "kept": "last", "steps_per_pass": 3}
+    write_json(run / "done.json", done)
 
 
 def probabilities_of(folder):
@@ -101,6 +123,16 @@ def test_the_mean_of_two_recipes(alone, members, scenes):
     # Nothing of the runs is replaced, and what stands beside the first one is.
     shutil.rmtree(folder)
     assert [contents(run) for run in members] == before
+
+
+def test_the_report_of_a_run_shows_the_rate_of_every_step(alone):
+    run, _, _ = alone["two_path"]
+    page = (run / "report.html").read_text(encoding="utf-8")
+    # Step 11 of the 12 of the second cycle.
+    last = 1e-5 + (0.1 - 1e-5) * (1 + np.cos(np.pi * 11 / 12)) / 2
+    summary = f"learning rate over 6 epochs, last epoch 6, learning rate ends at {last:.4g}"
+    assert summary in page and "Dots on the learning rate" in page
+    assert "best epoch" not in page
 
 
 def test_snapshots_are_members(members, scenes, tmp_path):

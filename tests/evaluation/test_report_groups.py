@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from report_page import EVIL, cells_of, inputs, report
+from report_page import EVIL, cells_of, inputs, report, tagged
 
 import keras_audio.evaluation.plots as plots
 from keras_audio.evaluation.metrics import classification_metrics, metrics_by_group
@@ -130,6 +130,15 @@ def test_names_of_groups_and_members_stay_text(tmp_path):
     assert member == [EVIL, "50.0\u202f%", "25.0\u202f%"]
     assert together[1] == f"{100 * metrics['accuracy']:.1f}\u202f%"
     assert "" not in page.tables
+
+
+def test_members_that_tag(tmp_path):
+    values = tagged()
+    values["metrics"]["members"] = [{"path": "runs/a", "mean_average_precision": 0.25}]
+    page, _ = report(tmp_path, **values)
+    _, member, together = page.tables["Each by itself, and all together"]
+    assert member == ["runs/a", "0.250"]
+    assert together[1] == f"{values['metrics']['mean_average_precision']:.3f}"
 
 
 def test_the_last_weights_snapshots_and_rates(tmp_path):
