@@ -16,8 +16,8 @@ from keras_audio.files import write_text
 # Lists of the page end here, so that a data set of thousands of clips still opens at once.
 _MOST_CONFUSIONS = 10
 _MOST_ROWS = 500
-# More groups of clips, such as ten cities, are told by their accuracy alone.
-_MOST_GROUPS_IN_FULL = 3
+# More groups of clips, such as cities, are told by their accuracy alone.
+_MOST_GROUPS_IN_FULL = 2
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
