@@ -126,8 +126,9 @@ class TwoPath(Recipe):
         possible = self.channels == 2 or not self.swap_channels
         self._require("swap_channels", possible, "false where there is one channel")
         self._require("duration", 0.1 <= self.duration <= 600, "from 0.1 to 600 seconds")
+        most = self._training_frames
+        self._require("duration", most >= 1, "of more samples, for at least one frame with deltas")
         if self.crop_frames is not None:
-            most = self._training_frames
             self._require("crop_frames", 1 <= self.crop_frames <= most, f"from 1 to {most}")
         for field in ("mixup_alpha", "l2"):
             self._require(field, getattr(self, field) >= 0, "at least 0")
