@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import keras_audio
 from keras_audio.cli_parser import build_parser
+from keras_audio.cli_recipe import asked_recipe
 from keras_audio.quiet import import_tensorflow
-from keras_audio.recipes import Recipe, list_recipes, recipe_class, with_settings
+from keras_audio.recipes import Recipe
 
 if TYPE_CHECKING:
     from keras_audio.training import RunFolder
@@ -122,7 +123,7 @@ def _cost(name: str, sample_rate: int, seconds: float) -> str:
 
 def train(options: argparse.Namespace) -> int:
     """Train a recipe."""
-    recipe = _recipe(options)
+    recipe = asked_recipe(options)
     export_to = None if options.smoke else _free_for_export(options)
     missing = _prepare_source(options, recipe)
     runs_dir = options.runs
@@ -175,56 +176,6 @@ def train(options: argparse.Namespace) -> int:
         )
         print(f"next: keras-audio predict {path} FILE")
     return 1 if missing else 0
-
-
-def _recipe(options: argparse.Namespace) -> Recipe:
-    """What the options of `train` ask for, with the paper's values in all they leave open."""
-    cls, fields = _class_and_network(options)
-    settings = dict(setting.partition("=")[::2] for setting in options.set)
-    named = {
-        "dataset": options.rename or options.dataset,
-        "fold": options.fold,
-        "seed": options.seed,
-    }
-    for field, value in named.items():
-        if value is not None and field in settings:
-            raise ValueError(
-                f"Expected {field} once. Received: --{field} and --set {field}={settings[field]}"
-            )
-    fields |= {name: value for name, value in named.items() if value is not None}
-    default, fine_tune = cls().dataset, options.init_from is not None
-    dataset = fields.pop("dataset", settings.get("dataset", default))
-    # The default fold is one of the default data set's, which may have more of them.
-    # By the data set's own name, whatever its records are called.
-    paper = cls.paper_settings(options.dataset or dataset, fine_tune=fine_tune)
-    if dataset != default and "fold" not in paper:
-        fields.setdefault("fold", 1)
-    recipe = cls(**{**paper, "dataset": dataset, **fields})
-    return with_settings(recipe, options.set)
-
-
-def _class_and_network(options: argparse.Namespace) -> tuple[type[Recipe], dict[str, Any]]:
-    """The recipe, and those of its fields that the network to start from settles."""
-    if options.init_from is None:
-        if options.recipe is None:
-            raise ValueError(
-                f"Expected a recipe, one of {', '.join(list_recipes())}, or --init-from and a "
-                "network to start from. Received: neither"
-            )
-        return recipe_class(options.recipe), {}
-
-    from keras_audio.models.transfer import model_name_of
-
-    name = model_name_of(options.init_from)
-    recipes = [options.recipe] if options.recipe else list_recipes()
-    for cls in map(recipe_class, recipes):
-        fields = cls.fields_of_model(name)
-        if fields is not None:
-            return cls, dict(fields)
-    raise ValueError(
-        f"Expected a network that {' or '.join(recipes)} trains. "
-        f"Received: {name!r} in --init-from {options.init_from}"
-    )
 
 
 def _prepare_source(options: argparse.Namespace, recipe: Recipe) -> tuple[str, ...]:

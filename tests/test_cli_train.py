@@ -10,7 +10,8 @@ import soundfile
 import keras_audio.training
 from keras_audio import create_model
 from keras_audio.cli import main
-from keras_audio.recipes import ERANN, ResidualBlocks
+from keras_audio.files import write_json
+from keras_audio.recipes import ERANN, ResidualBlocks, TwoPath
 
 
 @pytest.fixture
@@ -87,6 +88,17 @@ def test_the_recipe_is_the_papers_but_for_what_is_asked(arguments, expected, sou
         assert trained[0].init_from == arguments[arguments.index("--init-from") + 1]
     else:
         assert trained[0].init_from is None
+
+
+def test_fine_tuning_a_run_takes_over_what_its_weights_depend_on(trained, tmp_path):
+    source = TwoPath.for_dataset("esc10", num_filters=2, deltas=False, epochs=2)
+    write_json(tmp_path / "source" / "recipe.json", source.to_dict())
+    model = create_model("two_path_resnet", 3, num_filters=2, deltas=False, channels=1)
+    model.save(tmp_path / "source" / "model.keras")
+    asked = ["--init-from", str(tmp_path / "source"), "--dataset", "mine"]
+    assert main(["train", *asked, "--set", "epochs=6"]) == 0
+    expected = TwoPath.for_dataset("mine", num_filters=2, deltas=False, epochs=6)
+    assert trained[0].recipe == expected
 
 
 @pytest.mark.parametrize(

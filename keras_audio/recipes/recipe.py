@@ -34,6 +34,8 @@ class Recipe(abc.ABC):
     name: ClassVar[str]
     paper: ClassVar[str]
     section: ClassVar[str]
+    # What the weights depend on, beside what the network's name says: fine-tuning takes it over.
+    network_fields: ClassVar[tuple[str, ...]] = ()
 
     dataset: str
     fold: int

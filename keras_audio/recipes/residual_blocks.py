@@ -61,6 +61,7 @@ class ResidualBlocks(Recipe):
         "convolutional neural networks for end-to-end audio classification"
     )
     section: ClassVar[str] = "III, IV"
+    network_fields: ClassVar[tuple[str, ...]] = ("first_stride",)
 
     dataset: str = "urbansound8k"
     fold: int = 10

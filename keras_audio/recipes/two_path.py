@@ -85,6 +85,10 @@ class TwoPath(Recipe):
         "late fusion of separated high and low frequency paths"
     )
     section: ClassVar[str] = "2, 3"
+    network_fields: ClassVar[tuple[str, ...]] = (
+        *("sample_rate", "channels", "num_filters", "paths", "split", "deltas"),
+        *("frequency_downsampling", "learned_batch_norm", "learned_pooling"),
+    )
 
     dataset: str = "tau_urban_2019/1a"
     fold: int = 1
