@@ -16,7 +16,6 @@ import argparse
 import contextlib
 import functools
 import itertools
-import math
 import multiprocessing
 import os
 import pathlib
@@ -25,7 +24,6 @@ import resource
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 
@@ -35,7 +33,7 @@ os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 
 import numpy as np
 import psutil
-from timing import TrainingStep, in_turn, rate, write_results
+from timing import TrainingStep, in_turn, rate, repeated, write_results
 
 from keras_audio.evaluation import published_results
 from keras_audio.recipes import ERANN
@@ -43,7 +41,6 @@ from keras_audio.recipes import ERANN
 SYSTEMS = ((0, 6), (1, 6), (2, 6), (3, 1))
 SAMPLE_RATE = 44100
 FRONT_END_SHARE = 1 / 3  # at most, of the fastest network's time
-LEAST_SECONDS = 1.0  # that a measurement takes; small networks are called again and again
 MEMORY_SHARE = 0.7  # of what is free, that a batch may take
 
 # In a process that measures: its models and what it can measure, by name; each measurement answers
@@ -192,11 +189,7 @@ def warm_up(seconds: float, sizes: list[int]) -> list[str]:
     """Call this process's models with each size of batch; the names of what can be measured."""
     for size, (name, model) in itertools.product(sizes, _models.items()):
         predict = functools.partial(model.predict_on_batch, _clips(size, seconds))
-        predict()  # builds the graph
-        started = time.perf_counter()
-        predict()
-        calls = math.ceil(LEAST_SECONDS / (time.perf_counter() - started))
-        _measures[f"{name}, batch {size}"] = functools.partial(_repeat, predict, calls, size)
+        _measures[f"{name}, batch {size}"] = repeated(predict, size)
     return list(_measures)
 
 
@@ -226,12 +219,6 @@ def start_training(system: tuple[int, int], quick: bool, work: pathlib.Path) -> 
 def _clips(size: int, seconds: float) -> np.ndarray:
     samples = round(seconds * SAMPLE_RATE)
     return np.random.default_rng(0).uniform(-1, 1, (size, samples, 1)).astype(np.float32)
-
-
-def _repeat(predict: Callable, calls: int, size: int) -> int:
-    for _ in range(calls):
-        predict()
-    return calls * size
 
 
 def _peak_bytes() -> int:

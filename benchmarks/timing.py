@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import pathlib
 import shlex
 import statistics
@@ -17,6 +18,30 @@ def rate(measure: Callable[[], int]) -> float:
     started = time.perf_counter()
     clips = measure()
     return clips / (time.perf_counter() - started)
+
+
+def repeated(call: Callable[[], object], clips: int, seconds: float = 1.0) -> Callable[[], int]:
+    """Repeat `call`, which handles so many clips, until about so many seconds have passed.
+
+    Args:
+        call: Called twice at once: the first time builds its graph.
+        clips: Handled by one call.
+        seconds: That a measurement takes at least.
+
+    Returns:
+        A measurement for `rate`.
+    """
+    call()
+    started = time.perf_counter()
+    call()
+    calls = math.ceil(seconds / (time.perf_counter() - started))
+
+    def measure() -> int:
+        for _ in range(calls):
+            call()
+        return calls * clips
+
+    return measure
 
 
 def in_turn(rates: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
