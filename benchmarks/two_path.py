@@ -174,7 +174,7 @@ def check_equal(ours, theirs) -> None:
         weight.assign(rng.uniform(0.5, 1.5, weight.shape))
     theirs.set_weights(ours.get_weights())
     x = rng.normal(size=(2, BINS, 40, 3 * CHANNELS)).astype("float32")
-    difference = np.abs(ours.predict_on_batch(x) - theirs.predict_on_batch(x)).max()
+    difference = np.abs(np.subtract(ours(x), theirs(x))).max()
     if not difference < 1e-5:
         raise ValueError(f"Expected the same probabilities from both. Received: {difference=}")
 

@@ -100,7 +100,6 @@ def test_feature_channels_may_depend_on_an_argument_of_the_front_end():
         network = {"num_filters": 1, "input": "features"}
         return create_model("two_path_resnet", 2, **network, **arguments).input_shape
 
-    assert shape() == (None, 128, None, 6)
     assert shape(channels=1) == (None, 128, None, 3)
     assert shape(deltas=False) == (None, 128, None, 2)
     assert shape(deltas=False, channels=1) == (None, 128, None, 1)

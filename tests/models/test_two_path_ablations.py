@@ -40,15 +40,6 @@ def test_one_path_sees_all_bins():
     assert trainable(network()) - top == 2 * (trainable(model) - top)
 
 
-def test_one_path_of_33_filters_has_about_as_many_parameters_as_two_of_24():
-    # What the comparison at equal parameters trains.
-    one, two = (
-        trainable(create_model("two_path_resnet", 10, channels=1, input="features", **arguments))
-        for arguments in ({"paths": 1, "num_filters": 33}, {})
-    )
-    assert one == pytest.approx(two, rel=0.02)
-
-
 def test_frequency_is_downsampled_as_time_is():
     model = network(frequency_downsampling=True)
     assert trainable(model) == trainable(network())

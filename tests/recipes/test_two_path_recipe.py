@@ -219,7 +219,6 @@ def test_settings_that_do_not_go_together(settings, words):
     assert all(word in str(error.value) for word in words), str(error.value)
 
 
-@pytest.mark.xfail(strict=True, reason="said by TensorFlow in the first step of the training")
 def test_too_short_for_deltas_is_said_by_the_recipe():
     with pytest.raises(ValueError, match="duration"):
         TwoPath(duration=0.1, crop_frames=None)
