@@ -237,16 +237,22 @@ def _smoke_the_rest(run: "RunFolder", data_dir: str) -> None:
 
 def evaluate(options: argparse.Namespace) -> None:
     """Measure a run, or the mean of several, on the held-out fold."""
-    from keras_audio.evaluation import ensemble_folder, evaluate_ensemble, evaluate_run
+    from keras_audio.evaluation import (
+        ensemble_folder,
+        evaluate_ensemble,
+        evaluate_run,
+        evaluation_folder,
+    )
 
-    members = options.runs
-    shared = {"data_dir": options.data_dir, "unknown_weight": options.unknown_weight}
-    if len(members) > 1 or options.to is not None or pathlib.Path(members[0]).is_file():
-        folder = pathlib.Path(options.to or ensemble_folder(members))
-        metrics = evaluate_ensemble(members, to=folder, **shared)
+    members, weight = options.runs, options.unknown_weight
+    shared = {"to": options.to, "data_dir": options.data_dir, "unknown_weight": weight}
+    if len(members) == 1 and (pathlib.Path(members[0]) / "recipe.json").is_file():
+        metrics = evaluate_run(members[0], **shared)
+        folder = evaluation_folder(members[0], weight)
     else:
-        folder, metrics = pathlib.Path(members[0]), evaluate_run(members[0], **shared)
-    _print_metrics(metrics, folder, as_json=options.json)
+        metrics = evaluate_ensemble(members, **shared)
+        folder = ensemble_folder(members)
+    _print_metrics(metrics, pathlib.Path(options.to or folder), as_json=options.json)
 
 
 def _print_metrics(metrics: dict[str, Any], folder: pathlib.Path, as_json: bool = False) -> None:

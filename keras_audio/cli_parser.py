@@ -220,25 +220,30 @@ def _evaluate(verbs) -> None:
         "Measure a run, or the mean of several, on the held-out fold",
         "  keras-audio evaluate runs/residual_blocks/esc10-fold1-seed0\n"
         "  keras-audio evaluate runs/erann/esc50-fold1-seed0 runs/erann/esc50-fold1-seed1\n"
-        "  keras-audio evaluate runs/two_path/esc10-fold1-seed0/snapshots/*.keras --to snapshots\n"
+        "  keras-audio evaluate runs/two_path/esc10-fold1-seed0/snapshots --to mean_of_snapshots\n"
         "  keras-audio evaluate runs/two_path/tau_urban_2019_1c-fold1-seed0 --unknown-weight tune",
         "Measure a run on its held-out fold; writes metrics.json, predictions.csv, report.html.\n"
         "Of several runs, or snapshots of runs, the mean of their probabilities is measured.",
     )
     verb.add_argument(
-        "runs", nargs="+", metavar="RUN", help="a run folder, or RUN/snapshots/epoch-0254.keras"
+        "runs",
+        nargs="+",
+        metavar="RUN",
+        help="a run folder; or RUN/snapshots/epoch-0126.keras, or RUN/snapshots for all of them",
     )
     verb.add_argument(
         "--to",
         metavar="DIR",
-        help="where it writes to (default: RUN; of several, `ensemble` in the first)",
+        help="where it writes to (default: RUN; for another weight `unknown_weight_W` in it; of "
+        "several, or of snapshots, `ensemble` in the first)",
     )
     verb.add_argument(
         "--unknown-weight",
         type=_unknown_weight,
         metavar="W",
         help="multiply the probability of an open set's unknown class by W (default: the "
-        "recipe's); `tune` finds the best W for these clips and says what it is worth on others",
+        "recipe's; needed where the recipes of several differ); `tune` finds the best W for these "
+        "clips and says what it is worth on others",
     )
     verb.add_argument("--json", action="store_true", help="print JSON")
     _add_data_dir(verb)

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 import soundfile
@@ -171,21 +172,31 @@ def test_evaluate_the_mean_of_models(trained, toy_data, tmp_path, capsys):
     (other / "snapshots").mkdir()
     snapshot = (other / "model.keras").rename(other / "snapshots" / "epoch-0002.keras")
     arguments = ["evaluate", path, snapshot, "--to", tmp_path / "mean", "--data-dir", toy_data]
+    # The same weights twice are no mean.
+    assert main(list(map(str, arguments))) == 2
+    assert f"{path} and {snapshot} with equal prob" in capsys.readouterr().err
+    model = keras.models.load_model(snapshot, compile=False)
+    model.set_weights([0.99 * weight for weight in model.get_weights()])
+    model.save(snapshot)
     assert main(list(map(str, arguments))) == 0
     printed = capsys.readouterr().out
     metrics = json.loads((tmp_path / "mean" / "metrics.json").read_text())
     assert [member["path"] for member in metrics["members"]] == [str(path), str(snapshot)]
-    # The same weights twice: the mean is each of them.
     for member in metrics["members"]:
-        assert member["accuracy"] == metrics["accuracy"]
         assert f"{member['path']}: accuracy {member['accuracy']:.4f}, balanced" in printed
     assert f"report: {tmp_path / 'mean' / 'report.html'}" in printed
-    # One snapshot is measured beside its run; toy sounds have no unknown class.
-    assert main(["evaluate", str(snapshot), "--data-dir", str(toy_data), "--json"]) == 0
+    # Snapshots, here but one, are measured beside their run.
+    arguments = ["evaluate", str(snapshot.parent), "--data-dir", str(toy_data), "--json"]
+    assert main(arguments) == 0
     assert len(json.loads(capsys.readouterr().out)["members"]) == 1
     assert sorted(file.name for file in (other / "ensemble").iterdir())[0] == "metrics.json"
-    arguments = ["evaluate", str(path), "--unknown-weight", "tune", "--data-dir", str(toy_data)]
-    assert main(arguments) == 2
+    # One run goes elsewhere as it is.
+    arguments = ["evaluate", str(path), "--data-dir", str(toy_data)]
+    assert main([*arguments, "--to", str(tmp_path / "one")]) == 0
+    assert f"report: {tmp_path / 'one' / 'report.html'}" in capsys.readouterr().out
+    assert "Learning curves" in (tmp_path / "one" / "report.html").read_text(encoding="utf-8")
+    # Toy sounds have no unknown class.
+    assert main([*arguments, "--unknown-weight", "tune"]) == 2
     assert "unknown_weight='tune' for toy_sounds" in capsys.readouterr().err
 
 

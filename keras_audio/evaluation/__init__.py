@@ -11,6 +11,7 @@ _LAZY = {
     "ensemble_folder": "ensemble",
     "evaluate_ensemble": "ensemble",
     "evaluate_run": "evaluate",
+    "evaluation_folder": "evaluate",
     "metrics_by_group": "metrics",
     "open_set_scores": "open_set",
     "prediction_rows": "predictions",

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_audio.evaluation.held_out import HeldOut
+from keras_audio.evaluation.held_out import HeldOut, check_target
 from keras_audio.models.transfer import load_source, model_file
 from keras_audio.training.run_folder import RunFolder
 
@@ -39,29 +39,30 @@ def evaluate_ensemble(
     replaced.
 
     Args:
-        members: Run folders, or models of runs, such as `RUN/snapshots/epoch-0254.keras`; one or
-            more.
+        members: Run folders, or models of runs, such as `RUN/snapshots/epoch-0126.keras`, or
+            `RUN/snapshots` for all of them; one or more.
         to: The folder for metrics.json, predictions.csv and report.html, each of which takes the
             place of an earlier one. By default that of `ensemble_folder`.
         data_dir: Where `keras-audio prepare` put the records.
         batch_size: Clips predicted at once; it changes speed and memory, not the answers.
         progress: Whether to show a progress bar a member.
-        unknown_weight: As of `evaluate_run`; by default what the recipe of the first member says.
+        unknown_weight: As of `evaluate_run`; by default what the recipes say. `"tune"` finds one
+            for the mean, and one for each member by itself.
 
     Returns:
         The metrics, as of `evaluate_run`, and `members`: for each its `path` and what it reaches by
-        itself, `accuracy`, `balanced_accuracy` and, where there is an unknown class, `score`; or
-        `mean_average_precision` where the clips may have several classes.
+        itself, `accuracy`, `balanced_accuracy` and, where there is an unknown class, `score`
+        (`tuned_score` with a weight tuned on these clips); or `mean_average_precision` where the
+        clips may have several classes.
 
     Raises:
-        ValueError: If there are no members, one is no model of a run or comes twice, they differ
-            in what they must agree in, or `to` is a run; also as `evaluate_run`.
+        ValueError: If there are no members, one is no model of a run, two are the same file or
+            give equal probabilities, they differ in what they must agree in, or in the weights of
+            their recipes and none is given, or `to` is a run; also as `evaluate_run`.
     """
     found = _open_members(members)
-    folder = ensemble_folder(members) if to is None else pathlib.Path(to)
-    if (folder / "recipe.json").exists():
-        raise ValueError(f"Expected a folder that is not of a run. Received: to={to}")
-    # All that can be refused is, before the first prediction.
+    folder = ensemble_folder(members) if to is None else check_target(to)
+    # All that can be refused without a prediction is, before the first one.
     opened: dict[tuple, HeldOut] = {}
     held_out, weights = [], []
     for member in found:
@@ -72,9 +73,15 @@ def evaluate_ensemble(
         held_out.append(opened[form])
         held_out[-1].check(member.run)
         weights.append(held_out[-1].unknown_weight(unknown_weight, recipe))
+        if held_out[0].records.unknown_label is not None and weights[-1] != weights[0]:
+            raise ValueError(
+                "Expected a weight of the unknown class for members whose recipes differ in it. "
+                f"Received: {weights[0]} of {found[0].path}, {weights[-1]} of {member.path}"
+            )
+    weight = weights[0]
     clips = [clip.clip_id for clip in held_out[0].clips]
-    mean, alone = np.zeros((len(clips), len(found[0].run.labels))), []
-    for member, own, weight in zip(found, held_out, weights, strict=True):
+    answers, alone = [], []
+    for member, own in zip(found, held_out, strict=True):
         probabilities = own.predict(
             load_source(member.file),
             member.run.recipe,
@@ -85,13 +92,19 @@ def evaluate_ensemble(
         metrics, _ = own.measure(probabilities, weight)
         alone.append({"path": str(member.path), **_headline(metrics)})
         rows = {clip.clip_id: row for clip, row in zip(own.clips, probabilities, strict=True)}
-        mean += np.array([rows[clip] for clip in clips]) / len(found)
+        answers.append(np.array([rows[clip] for clip in clips]))
+        for other, known in zip(found, answers[:-1], strict=False):
+            if np.array_equal(known, answers[-1]):
+                raise ValueError(
+                    "Expected members of different weights. "
+                    f"Received: {other.path} and {member.path} with equal probabilities"
+                )
         # The layers of a model refer to each other: else models would pile up in memory.
         gc.collect()
-    metrics, rows = held_out[0].measure(mean, weights[0])
+    metrics, rows = held_out[0].measure(np.mean(answers, axis=0, dtype=np.float64), weight)
     metrics["members"] = alone
     recipe = found[0].run.recipe
-    named = f"Mean of {len(found)} models" if len(found) > 1 else str(members[0])
+    named = f"Mean of {len(found)} models" if len(found) > 1 else str(found[0].path)
     held_out[0].write(
         folder,
         metrics,
@@ -111,14 +124,20 @@ def ensemble_folder(members: Sequence[str | os.PathLike]) -> pathlib.Path:
 
 def _open_members(members: Sequence[str | os.PathLike]) -> list[_Member]:
     found: list[_Member] = []
-    for path in members:
-        file = model_file(path)
-        runs = [folder for folder in file.parents[:2] if (folder / "recipe.json").is_file()]
-        if not runs:
-            raise ValueError(f"Expected a model inside of the folder of a run. Received: {path}")
+    for path in [model for member in members for model in _models_of(member)]:
+        # Absolute: the run of a file in the working directory is above that.
+        file = model_file(path).absolute()
+        final = file.name == "model.keras"
+        run = file.parent if final else file.parent.parent
+        named = final or file.parent.name == "snapshots"
+        if not named or not (run / "recipe.json").is_file():
+            raise ValueError(
+                "Expected model.keras of a run, or a model in its folder snapshots. "
+                f"Received: {path}"
+            )
         if file.resolve() in [other.file.resolve() for other in found]:
             raise ValueError(f"Expected every member once. Received: {path} twice")
-        found.append(_Member(path, file, RunFolder(runs[0])))
+        found.append(_Member(path, file, RunFolder(run)))
     if not found:
         raise ValueError("Expected at least one member. Received: members=[]")
     for member in found[1:]:
@@ -129,6 +148,17 @@ def _open_members(members: Sequence[str | os.PathLike]) -> list[_Member]:
                     f"Received: {member.path} with other ones than {found[0].path}"
                 )
     return found
+
+
+def _models_of(member: str | os.PathLike) -> list[str | os.PathLike]:
+    """The member itself, or of the folder `snapshots` of a run all that is in it."""
+    folder = pathlib.Path(member).absolute()
+    if folder.name != "snapshots" or not (folder.parent / "recipe.json").is_file():
+        return [member]
+    models = RunFolder(folder.parent).snapshots()
+    if not models:
+        raise ValueError(f"Expected snapshots of a run. Received: none in {member}")
+    return [pathlib.Path(member) / model.name for model in models]
 
 
 def _held_out_classes(run: RunFolder) -> dict[str, Any]:
@@ -149,8 +179,11 @@ _MUST_AGREE = {
 def _headline(metrics: dict[str, Any]) -> dict[str, float | None]:
     if "accuracy" not in metrics:
         return {"mean_average_precision": metrics["mean_average_precision"]}
-    score = {"score": metrics["open_set"]["score"]} if "open_set" in metrics else {}
-    return {name: metrics[name] for name in ("accuracy", "balanced_accuracy")} | score
+    headline = {name: metrics[name] for name in ("accuracy", "balanced_accuracy")}
+    if "open_set" in metrics:
+        tuned = "cross_fitted" in metrics["open_set"]
+        headline["tuned_score" if tuned else "score"] = metrics["open_set"]["score"]
+    return headline
 
 
 def _settings(runs: Sequence[RunFolder]) -> dict[str, Any]:

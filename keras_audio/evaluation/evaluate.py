@@ -1,18 +1,20 @@
-"""Measure a run on the fold it held out: metrics, predictions and a report in its folder."""
+"""Measure a run on the fold it held out: metrics, predictions and a report."""
 
 import os
+import pathlib
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_audio.evaluation.held_out import HeldOut
+from keras_audio.evaluation.held_out import HeldOut, check_target
 from keras_audio.training.run_folder import RunFolder
 
 
 def evaluate_run(
     run: RunFolder | str | os.PathLike,
     *,
+    to: str | os.PathLike | None = None,
     data_dir: str | os.PathLike = "data",
     batch_size: int = 32,
     progress: bool = True,
@@ -25,6 +27,8 @@ def evaluate_run(
 
     Args:
         run: The run folder or its path.
+        to: The folder for the three files, each of which takes the place of an earlier one. By
+            default that of `evaluation_folder`.
         data_dir: Where `keras-audio prepare` put the records.
         batch_size: Clips predicted at once; it changes speed and memory, not the answers.
         progress: Whether to show a progress bar.
@@ -41,10 +45,12 @@ def evaluate_run(
 
     Raises:
         ValueError: If `run` is no run folder or has no model yet, the records are missing or
-            are not those that it was trained with, or a weight is given and no class is unknown.
+            are not those that it was trained with, `unknown_weight` is neither a finite number
+            above 0 nor `"tune"` or given where no class is unknown, or `to` is a run.
     """
     folder = run if isinstance(run, RunFolder) else RunFolder(run)
     recipe = folder.recipe
+    target = None if to is None else check_target(to)
     held_out = HeldOut(recipe, data_dir)
     held_out.check(folder)
     weight = held_out.unknown_weight(unknown_weight, recipe)
@@ -57,7 +63,7 @@ def evaluate_run(
         history.pop("iteration", None)
     done = folder.finished
     held_out.write(
-        folder.path,
+        target or evaluation_folder(folder.path, unknown_weight),
         metrics,
         rows,
         title=f"{recipe.name} on {recipe.dataset}, fold {recipe.fold} held out, seed {recipe.seed}",
@@ -70,6 +76,24 @@ def evaluate_run(
         training=done,
     )
     return metrics
+
+
+def evaluation_folder(
+    run: str | os.PathLike, unknown_weight: float | str | None = None
+) -> pathlib.Path:
+    """Where `evaluate_run` writes to unless told otherwise.
+
+    It is the run itself, or a folder inside it for another weight than the recipe's: metrics.json
+    of a run is always as its recipe says.
+
+    Example:
+        >>> evaluation_folder("runs/a", 2.5).as_posix()
+        'runs/a/unknown_weight_2.5'
+    """
+    if unknown_weight is None:
+        return pathlib.Path(run)
+    named = unknown_weight if isinstance(unknown_weight, str) else float(unknown_weight)
+    return pathlib.Path(run) / f"unknown_weight_{str(named).removesuffix('.0')}"
 
 
 def _learning_rates(run: RunFolder) -> np.ndarray | None:

@@ -1,5 +1,7 @@
 """The clips that a run held out: predicted by a model, measured, and written to a folder."""
 
+import math
+import numbers
 import os
 import pathlib
 from collections.abc import Sequence
@@ -98,12 +100,19 @@ class HeldOut:
 
     def unknown_weight(self, given: float | str | None, recipe: Recipe) -> float | str:
         """The weight of the unknown class that was asked for, or else that of the recipe."""
-        if given is not None and self.records.unknown_label is None:
+        if given is None:
+            return recipe.unknown_weight
+        if self.records.unknown_label is None:
             raise ValueError(
                 "Expected a data set with a class of unknown sounds to give it a weight. "
                 f"Received: unknown_weight={given!r} for {recipe.dataset}"
             )
-        return recipe.unknown_weight if given is None else given
+        number = isinstance(given, numbers.Real) and 0 < given < math.inf
+        if not number and given != TUNE:
+            raise ValueError(
+                f"Expected a finite number above 0 or {TUNE!r}. Received: unknown_weight={given!r}"
+            )
+        return given
 
     def measure(
         self, probabilities: np.ndarray, unknown_weight: float | str
@@ -196,6 +205,13 @@ class HeldOut:
             )
             for row in worst
         ]
+
+
+def check_target(to: str | os.PathLike) -> pathlib.Path:
+    """The folder to write to; ValueError if it is a run: those keep what they say of themselves."""
+    if (pathlib.Path(to) / "recipe.json").exists():
+        raise ValueError(f"Expected a folder that is not of a run. Received: to={to}")
+    return pathlib.Path(to)
 
 
 def _facts(folds: Sequence[int], clips: Sequence[Clip]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import shutil
 
+import keras
 import numpy as np
 import pytest
 from untrained_runs import untrained, write_scenes
@@ -78,13 +79,30 @@ def members(alone, tmp_path):
     return [shutil.copytree(run, tmp_path / name) for name, (run, _, _) in alone.items()]
 
 
+def snapshots_of(run, count):
+    """Snapshots of weights that are a little different."""
+    (run / "snapshots").mkdir()
+    model = keras.models.load_model(run / "model.keras", compile=False)
+    found = []
+    for number in range(1, count + 1):
+        found.append(run / "snapshots" / f"epoch-{number:04}.keras")
+        model.set_weights([0.99 * weight for weight in model.get_weights()])
+        model.save(found[-1])
+    return found
+
+
 def contents(folder):
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.*")}
 
 
 def test_the_mean_of_two_recipes(alone, members, scenes):
     before = [contents(run) for run in members]
-    metrics = evaluate_ensemble(members, data_dir=scenes, batch_size=5, progress=False)
+    options = {"data_dir": scenes, "progress": False, "batch_size": 5}
+    # Not the weight of the one that happens to be the first.
+    for order in (members, members[::-1]):
+        with pytest.raises(ValueError, match="recipes differ in it"):
+            evaluate_ensemble(order, **options)
+    metrics = evaluate_ensemble(members, **options, unknown_weight=5)
     folder = members[0] / "ensemble"
     assert folder == ensemble_folder(members)
     assert sorted(path.name for path in folder.iterdir()) == [
@@ -98,14 +116,17 @@ def test_the_mean_of_two_recipes(alone, members, scenes):
         np.testing.assert_allclose(mean, expected, rtol=0, atol=1e-6)
     rows, labels = read_predictions(folder / "predictions.csv")
     targets = [labels.index(row["target"]) for row in rows]
-    # The weight of the first one's recipe.
-    expected = classification_metrics(
-        targets,
-        np.array([written[row["clip_id"]] for row in rows]),
-        labels,
-        unknown_label="unknown",
-        unknown_weight=5.0,
-    )
+
+    def measured(probabilities):
+        return classification_metrics(
+            targets,
+            np.array([probabilities[row["clip_id"]] for row in rows]),
+            labels,
+            unknown_label="unknown",
+            unknown_weight=5.0,
+        )
+
+    expected = measured(written)
     assert {name: metrics[name] for name in expected} == expected
     assert "cross_fitted" not in metrics["open_set"] and set(metrics["groups"]) == {"city"}
     assert metrics["members"] == [
@@ -115,7 +136,7 @@ def test_the_mean_of_two_recipes(alone, members, scenes):
             "balanced_accuracy": own["balanced_accuracy"],
             "score": own["open_set"]["score"],
         }
-        for run, (_, own, _) in zip(members, alone.values(), strict=True)
+        for run, own in zip(members, [measured(own) for _, _, own in alone.values()], strict=True)
     ]
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert f"Mean of 2 models on {DATASET}, fold 1 held out" in page
@@ -135,25 +156,27 @@ def test_the_report_of_a_run_shows_the_rate_of_every_step(alone):
     assert "best epoch" not in page
 
 
-def test_snapshots_are_members(members, scenes, tmp_path):
-    """Of two copies the mean is the run itself; one alone never takes the place of its run."""
+def test_snapshots_are_members(members, scenes, tmp_path, monkeypatch):
+    """By name, all of the folder, and from inside it; one never takes the place of its run."""
     run = members[1]
+    options = {"data_dir": scenes, "progress": False}
     (run / "snapshots").mkdir()
-    snapshots = [run / "snapshots" / f"epoch-000{number}.keras" for number in (2, 6)]
-    for snapshot in snapshots:
-        shutil.copyfile(run / "model.keras", snapshot)
+    with pytest.raises(ValueError, match=f"none in {run / 'snapshots'}"):
+        evaluate_ensemble([run / "snapshots"], **options)
+    (run / "snapshots").rmdir()
+    snapshots = snapshots_of(run, 2)
     before = contents(run)
-    target = tmp_path / "mean"
-    both = evaluate_ensemble(snapshots, to=target, data_dir=scenes, progress=False)
-    assert probabilities_of(target).keys() == probabilities_of(run).keys()
-    for clip, mean in probabilities_of(target).items():
-        np.testing.assert_allclose(mean, probabilities_of(run)[clip], atol=1e-7)
+    both = evaluate_ensemble(snapshots, to=tmp_path / "mean", **options)
     assert [member["path"] for member in both["members"]] == [str(path) for path in snapshots]
+    assert evaluate_ensemble([run / "snapshots"], to=tmp_path / "all", **options) == both
     assert contents(run) == before
 
-    one = evaluate_ensemble(snapshots[:1], data_dir=scenes, progress=False, unknown_weight="tune")
+    monkeypatch.chdir(run / "snapshots")
+    one = evaluate_ensemble(["epoch-0001.keras"], **options, unknown_weight="tune")
     assert one["open_set"]["cross_fitted"] is not None
-    assert one["members"][0]["score"] == one["open_set"]["score"]
+    # Tuned on these very clips, and called so.
+    assert one["members"][0]["tuned_score"] == one["open_set"]["score"]
+    assert "score" not in one["members"][0]
     after = contents(run)
     assert {path: after[path] for path in before} == before
     added = {path.as_posix() for path in after.keys() - before.keys()}
@@ -161,7 +184,17 @@ def test_snapshots_are_members(members, scenes, tmp_path):
         f"ensemble/{name}" for name in ("metrics.json", "predictions.csv", "report.html")
     }
     page = (run / "ensemble" / "report.html").read_text(encoding="utf-8")
-    assert f"{snapshots[0]} on {DATASET}" in page
+    assert f"epoch-0001.keras on {DATASET}" in page
+
+
+def test_the_same_weights_count_once(members, scenes):
+    """A run that keeps the last weights is its last snapshot."""
+    run = members[1]
+    snapshots = snapshots_of(run, 2)
+    shutil.copyfile(snapshots[1], run / "model.keras")
+    with pytest.raises(ValueError, match=f"{run} and {snapshots[1]} with equal probabilities"):
+        evaluate_ensemble([run, *snapshots], data_dir=scenes, progress=False)
+    assert not (run / "ensemble").exists()
 
 
 def change_split(run):
@@ -200,8 +233,10 @@ def test_other_refusals(members, scenes, tmp_path):
     with pytest.raises(ValueError, match=f"not of a run.*to={members[1]}"):
         evaluate_ensemble([run], to=members[1], data_dir=scenes)
     shutil.copyfile(run / "model.keras", tmp_path / "stray.keras")
-    with pytest.raises(ValueError, match="inside of the folder of a run.*stray.keras"):
-        evaluate_ensemble([run, tmp_path / "stray.keras"], data_dir=scenes)
+    shutil.copyfile(run / "model.keras", run / "initial.keras")
+    for other in (tmp_path / "stray.keras", run / "initial.keras"):
+        with pytest.raises(ValueError, match=f"model.keras of a run, or .* Received: {other}"):
+            evaluate_ensemble([run, other], data_dir=scenes)
     with pytest.raises(ValueError, match="recipe.json, or a .keras file.*nothing"):
         evaluate_ensemble([tmp_path / "nothing"], data_dir=scenes)
     # Records other than those trained with are seen before the first prediction.
@@ -210,5 +245,5 @@ def test_other_refusals(members, scenes, tmp_path):
     split["train"][clip]["hash"] = "0" * 32
     write_json(members[1] / "split.json", split)
     with pytest.raises(ValueError, match=f"{members[1]} was trained with"):
-        evaluate_ensemble(members, data_dir=scenes, progress=False)
+        evaluate_ensemble(members, data_dir=scenes, progress=False, unknown_weight=5)
     assert not (run / "ensemble").exists()

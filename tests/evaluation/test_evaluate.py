@@ -14,9 +14,11 @@ from keras_audio.data import clip_arrays, open_records
 from keras_audio.evaluation import (
     classification_metrics,
     evaluate_run,
+    evaluation_folder,
     read_predictions,
     tagging_metrics,
 )
+from keras_audio.evaluation.held_out import HeldOut
 from keras_audio.files import write_json
 from keras_audio.recipes import ERANN, ResidualBlocks
 from keras_audio.training.run_folder import RunFolder
@@ -137,11 +139,14 @@ def test_an_unknown_class_and_cities(scenes, tmp_path):
     recipe = ResidualBlocks(dataset="tau_urban_2019/1c", fold=1, network="m3", duration=0.5)
     records = open_records("tau_urban_2019/1c", sample_rate=8000, data_dir=scenes)
     run = untrained(recipe, records, tmp_path / "run")
+    by_recipe = evaluate_run(run, data_dir=scenes, progress=False)
+    assert by_recipe["open_set"]["unknown_weight"] == recipe.unknown_weight
     probabilities = []
-    for weight in (1.5, "tune"):
+    for weight, name in ((1.5, "unknown_weight_1.5"), ("tune", "unknown_weight_tune")):
         metrics = evaluate_run(run, data_dir=scenes, progress=False, unknown_weight=weight)
-        assert json.loads((run / "metrics.json").read_text()) == metrics
-        rows, labels = read_predictions(run / "predictions.csv")
+        folder = run / name
+        assert json.loads((folder / "metrics.json").read_text()) == metrics
+        rows, labels = read_predictions(folder / "predictions.csv")
         used = metrics["open_set"]["unknown_weight"]
         assert (used == 1.5) == (weight == 1.5)
         scores = np.array([[row[f"p_{label}"] for label in labels] for row in rows])
@@ -168,8 +173,10 @@ def test_an_unknown_class_and_cities(scenes, tmp_path):
             assert own["balanced_accuracy"] == pytest.approx(expected)
             assert own["open_set"]["unknown_weight"] == used
         assert ("cross_fitted" in metrics["open_set"]) == (weight == "tune")
-        page = (run / "report.html").read_text(encoding="utf-8")
+        page = (folder / "report.html").read_text(encoding="utf-8")
         assert "Known class average" in page and ("flatters" in page) == (weight == "tune")
+    # What the run says of itself is as its recipe says.
+    assert json.loads((run / "metrics.json").read_text()) == by_recipe
     # Only what is decided depends on the weight, not what the network said.
     assert all((scores == probabilities[0]).all() for scores in probabilities)
     tuned = metrics["open_set"]
@@ -177,6 +184,34 @@ def test_an_unknown_class_and_cities(scenes, tmp_path):
     assert [row["device"] + row["location"] for row in rows] == [
         clip.attributes["device"] + clip.attributes["location"] for clip in records.clips([1])
     ]
+
+
+@pytest.mark.parametrize("weight", ["tuned", "", 0, -1, np.nan, np.inf, [1.0]])
+def test_a_bad_weight_is_seen_before_the_prediction(weight, scenes):
+    recipe = ResidualBlocks(dataset="tau_urban_2019/1c", fold=1, network="m3", duration=0.5)
+    held_out = HeldOut(recipe, scenes)
+    with pytest.raises(ValueError, match="finite number above 0 or 'tune'. Received: unknown_wei"):
+        held_out.unknown_weight(weight, recipe)
+
+
+def test_folders_of_weights():
+    names = [evaluation_folder("run", weight).name for weight in (None, 3, 3.0, 2.5, "tune")]
+    weights = ["3", "3", "2.5", "tune"]
+    assert names == ["run", *(f"unknown_weight_{weight}" for weight in weights)]
+
+
+def test_the_same_report_at_another_place(run, toy_data, tmp_path):
+    first = evaluate_run(run, data_dir=toy_data, progress=False)
+    files = {name: (run / name).read_bytes() for name in ("predictions.csv", "report.html")}
+    for file in (*files, "metrics.json"):
+        (run / file).unlink()
+    target = tmp_path / "there"
+    assert evaluate_run(run, to=target, data_dir=toy_data, progress=False) == first
+    assert json.loads((target / "metrics.json").read_text()) == first
+    assert {name: (target / name).read_bytes() for name in files} == files
+    assert not (run / "metrics.json").exists()
+    with pytest.raises(ValueError, match=f"not of a run.*to={run}"):
+        evaluate_run(run, to=run, data_dir=toy_data, progress=False)
 
 
 def test_a_weight_needs_an_unknown_class(run, toy_data):

@@ -132,6 +132,20 @@ def test_names_of_groups_and_members_stay_text(tmp_path):
     assert "" not in page.tables
 
 
+def test_scores_of_members_that_are_tuned_say_so(tmp_path):
+    targets, probabilities = answers()
+    metrics = classification_metrics(targets, probabilities, LABELS, unknown_label="unknown")
+    member = {"path": "runs/a", "accuracy": 0.5, "balanced_accuracy": 0.25}
+    for tuned, heading in ((False, "Score"), (True, "Score, tuned here")):
+        if tuned:
+            metrics["open_set"]["cross_fitted"] = None
+        metrics["members"] = [member | {"tuned_score" if tuned else "score": 0.75}]
+        page, _ = report(tmp_path, **inputs(LABELS, clips=120, metrics=metrics))
+        head, row, together = page.tables["Each by itself, and all together"]
+        assert (head[-1], row[-1]) == (heading, "75.0\u202f%")
+        assert together[-1] == f"{100 * metrics['open_set']['score']:.1f}\u202f%"
+
+
 def test_members_that_tag(tmp_path):
     values = tagged()
     values["metrics"]["members"] = [{"path": "runs/a", "mean_average_precision": 0.25}]

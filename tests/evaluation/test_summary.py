@@ -28,4 +28,6 @@ def test_groups_and_members():
     assert text.endswith(
         "member 1                 runs/a: accuracy 0.4000, balanced_accuracy 0.3000"
     )
+    member = {"path": "runs/a", "tuned_score": 0.6}
+    assert printed(members=[member]).endswith("runs/a: tuned_score 0.6000")
     assert printed().splitlines() == ["accuracy                 0.5000", f"{'clips':24} 30"]
