@@ -21,7 +21,8 @@ class RandomCropFrames(keras.layers.Layer):
         `(batch, mels, at least `frames` frames, channels)`
 
     Output shape:
-        `(batch, mels, frames, channels)` when training, else that of the input.
+        `(batch, mels, frames, channels)` when training, else that of the input; float32 under every
+        dtype policy.
 
     Raises:
         ValueError: If `frames` is not a positive whole number, or a training clip has fewer.
@@ -35,6 +36,8 @@ class RandomCropFrames(keras.layers.Layer):
     """
 
     def __init__(self, frames: int, seed: int | None = None, name="random_crop_frames", **kwargs):
+        # A spectrogram loses its small differences in half precision.
+        kwargs["dtype"] = "float32"
         super().__init__(name=name, **kwargs)
         self.frames = at_least("frames", frames, 1)
         self.seed = seed
@@ -55,6 +58,9 @@ class RandomCropFrames(keras.layers.Layer):
         # A product that rounds up to its bound would begin one frame too late.
         starts = ops.minimum(starts, length - self.frames)
         chosen = starts[:, None] + ops.arange(self.frames, dtype="int32")
+        # In a graph of unknown length: too few frames do not fill the shape below, an error, where
+        # they would otherwise be made up of the next clip's.
+        chosen = chosen[:, : ops.minimum(length, self.frames)]
         # Frames first: a gather of whole rows is a copy.
         x = ops.transpose(inputs, (0, 2, 1, 3))
         rows = ops.reshape(x, (batch * length, mels, channels))

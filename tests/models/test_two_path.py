@@ -5,11 +5,11 @@ import functools
 import keras
 import numpy as np
 import pytest
-from harness import randomize, run
+from harness import policy, randomize, run
 
 from keras_audio.augment import RandomCropFrames
 from keras_audio.models import create_model, model_info
-from keras_audio.models.two_path import mel_bands, two_path_front_end
+from keras_audio.models.two_path import equal_width, mel_bands, two_path_front_end
 
 STAGES = [f"stage{stage}_block{block}" for stage in range(1, 5) for block in (1, 2)]
 
@@ -308,3 +308,24 @@ def test_bands_that_cannot_be_are_refused():
     ]:
         with pytest.raises(ValueError, match=f"Expected .*Received: {said}"):
             create_model("two_path_resnet", 10, **arguments)
+
+
+def test_half_precision_does_not_round_the_features():
+    with policy("mixed_float16"):
+        crop = RandomCropFrames(9, seed=0)
+        model = create_model("two_path_resnet", 3, num_filters=2, feature_steps=[crop])
+    for path in ("path1", "path2"):
+        assert model.get_layer(f"{path}_input_bn").input.dtype == "float32"
+    assert model.get_layer("path1_stage1_block1_conv1").output.dtype == "float16"
+
+
+@pytest.mark.parametrize(("num_filters", "channels", "classes"), [(2, 2, 5), (8, 1, 10)])
+def test_one_path_of_equal_width_has_as_many_parameters(num_filters, channels, classes):
+    def parameters(width, paths):
+        shape = {"channels": channels, "num_filters": width, "paths": paths}
+        return trainable(build(classes, **shape))
+
+    width = equal_width(num_filters, feature_channels=3 * channels, num_classes=classes)
+    wanted = parameters(num_filters, 2)
+    misses = {near: abs(parameters(near, 1) - wanted) for near in (width - 1, width, width + 1)}
+    assert min(misses, key=misses.get) == width

@@ -44,7 +44,10 @@ SMALL_TWO_PATH = {
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """`tones`: two classes, single-label. `tags`: the same sounds with any number of tags."""
+    """`tones`: two classes, single-label. `tags`: the same sounds with any number of tags.
+
+    `stereo`: the tones with two channels, the right one softer.
+    """
     folder = tmp_path_factory.mktemp("sounds")
     rng = np.random.default_rng(0)
     rows, tags = ["filename,label,fold"], ["filename,labels,fold"]
@@ -55,17 +58,21 @@ def data(tmp_path_factory):
         sound = 0.1 * (tone if tonal else noise)
         if number % 3 == 0:
             sound += 0.05 * (noise if tonal else tone)
+        sides = np.stack([sound, 0.5 * sound], axis=1)
+        soundfile.write(folder / f"{number}-stereo.wav", sides, 44100, subtype="PCM_16")
         soundfile.write(folder / f"{number}.wav", sound, 44100, subtype="PCM_16")
         name = "tone" if tonal else "noise"
         both = "noise|tone" if number % 3 == 0 else name
         rows.append(f"{number}.wav,{name},{1 + number // 2 % 2}")
         tags.append(f"{number}.wav,{both},{1 + number // 2 % 2}")
-    for name, lines in (("tones", rows), ("tags", tags)):
+    stereo = [row.replace(".wav", "-stereo.wav") for row in rows]
+    for name, lines in (("tones", rows), ("tags", tags), ("stereo", stereo)):
         (folder / f"{name}.csv").write_text("\n".join(lines) + "\n")
         data_prep.prepare(
             "audio_folder",
             source=folder / f"{name}.csv",
             sample_rate=44100,
+            channels=2 if name == "stereo" else 1,
             data_dir=folder / "data",
             dataset_name=name,
             progress=False,
@@ -139,7 +146,8 @@ def test_a_stop_in_a_round_or_in_a_validation_changes_nothing(
 
 
 def test_warm_restarts_and_snapshots_go_on_where_they_stopped(data, tmp_path, monkeypatch):
-    recipe = TwoPath.for_dataset("tones", fold=1, seed=5, **SMALL_TWO_PATH)
+    settings = SMALL_TWO_PATH | {"channels": 2, "swap_channels": True}
+    recipe = TwoPath.for_dataset("stereo", fold=1, seed=5, **settings)
     # In the second epoch, within the second cycle.
     whole, broken = whole_and_broken(recipe, 6, data, tmp_path, monkeypatch)
     done, history = whole.finished, whole.history()
@@ -162,6 +170,36 @@ def test_warm_restarts_and_snapshots_go_on_where_they_stopped(data, tmp_path, mo
     # The last weights, though an earlier epoch may have been better.
     _, arrays, kept = state(whole)
     assert any(np.array_equal(kept[0], value) for value in arrays.values())
+
+
+def test_a_kill_between_a_snapshot_and_its_checkpoint_changes_nothing(data, tmp_path, monkeypatch):
+    recipe = TwoPath.for_dataset("tones", fold=1, seed=5, **SMALL_TWO_PATH)
+    options = {"data_dir": data, "progress": False}
+    whole = train(recipe, run=tmp_path / "whole", **options)
+
+    class KilledError(Exception):
+        pass
+
+    save = loop.save_checkpoint
+
+    def die_at_the_second(path, variables, position):
+        if position["epoch"] == 3:
+            raise KilledError
+        save(path, variables, position)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "save_checkpoint", die_at_the_second)
+        with pytest.raises(KilledError):
+            train(recipe, run=tmp_path / "broken", **options)
+    broken = RunFolder(tmp_path / "broken")
+    # The third epoch has left its snapshot, but counts as not done.
+    assert [path.name for path in broken.snapshots()] == ["epoch-0001.keras", "epoch-0003.keras"]
+    assert broken.history()["epoch"].tolist() == [1, 2]
+    broken = train(recipe, run=broken.path, resume=True, **options)
+    for one, other in zip(whole.snapshots(), broken.snapshots(), strict=True):
+        pairs = zip(load_weights(one), load_weights(other), strict=True)
+        assert all(np.array_equal(a, b) for a, b in pairs)
+    assert state(whole)[0] == state(broken)[0]
 
 
 def test_keep_best_keeps_the_best(data, tmp_path):
