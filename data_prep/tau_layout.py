@@ -30,6 +30,7 @@ _NAME = re.compile(
     r"audio/(?P<scene>[a-z_]+)-(?P<city>[a-z]+)-(?P<location>[0-9]+)-[0-9]+-(?P<device>[a-z])\.wav",
     re.ASCII,
 )
+_PLACE = re.compile(r"[a-z]+-[0-9]+", re.ASCII)
 # Where in `meta.csv` each file stands, and its row.
 _Meta = Mapping[str, tuple[str, dict[str, str]]]
 
@@ -77,7 +78,7 @@ def list_clips(task: Task, card: DatasetCard, source: pathlib.Path) -> ClipList:
     <location>`, and its attributes are device, city and location: from its name, which must be of
     the class that the list says, and agree with `meta.csv` where that has the clip. Names of
     unknown scenes may be of any form; what neither their name nor `meta.csv` says is "unknown", and
-    the clip a recording of its own.
+    a clip without a location a recording of its own.
 
     Args:
         task: What is expected.
@@ -155,7 +156,11 @@ def _place(file: str, label: str, named: tuple[str, str], meta: _Meta) -> tuple[
     if file not in meta:
         return named
     where, row = meta[file]
-    stated = row.get("identifier") or named[0], row.get("source_label") or named[1]
+    identifier = row.get("identifier", "")
+    # What stands there for all unknown scenes, such as "unknown", is no place that they share.
+    if label == UNKNOWN and not _PLACE.fullmatch(identifier):
+        identifier = ""
+    stated = identifier or named[0], row.get("source_label") or named[1]
     if row["scene_label"] != label or (label != UNKNOWN and stated != named):
         raise ValueError(
             f"Expected {where} to agree with the split's list and the file name. "
@@ -183,6 +188,11 @@ def _notes(task: Task, train: list[Clip], test: list[Clip], meta: _Meta) -> tupl
         )
     if aside := len(meta.keys() - {clip.file for clip in (*train, *test)}):
         notes.append(f"clips of {META} in neither list of the split, left aside: {aside}")
+    if placeless := sum(clip.attributes["location"] == UNKNOWN for clip in (*train, *test)):
+        notes.append(
+            f"clips of unknown scenes whose location is not known either: {placeless}; that the "
+            "two lists share no location is not checked for them"
+        )
     return tuple(notes)
 
 

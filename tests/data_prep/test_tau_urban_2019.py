@@ -152,7 +152,10 @@ UNKNOWN_FORMS = [
     ("0123", None, "0123", ("unknown", "unknown", "unknown")),
     ("a/b c", None, "a/b c", ("unknown", "unknown", "unknown")),
     ("0123", ("lyon-9", "a"), "lyon-9", ("a", "lyon", "9")),
-    ("0123", ("lake", "a"), "lake", ("a", "unknown", "lake")),
+    # What is no city and number is no place.
+    ("0123", ("lake", "a"), "0123", ("a", "unknown", "unknown")),
+    ("0123", ("unknown", "-"), "0123", ("-", "unknown", "unknown")),
+    ("unknown-lyon-7-8-a", ("-", "-"), "lyon-7", ("-", "lyon", "7")),
     ("0123", ("", ""), "0123", ("unknown", "unknown", "unknown")),
     ("unknown-lyon-7-8-a", ("", ""), "lyon-7", ("a", "lyon", "7")),
     ("unknown-lyon-7-8-a", ("oulu-3", "z"), "oulu-3", ("z", "oulu", "3")),
@@ -172,6 +175,24 @@ def test_names_of_unknown_scenes_are_of_any_form(tmp_path, name, stated, source,
     assert clip_list.unknown_label == clip_list.labels[-1] == "unknown"
     # Its place is no city to report on.
     assert list(clip_list.groups["city"]) == ["lyon", "milan", "paris"]
+
+
+@pytest.mark.parametrize("identifier", ["unknown", "-", "unknown-", "12"])
+def test_what_stands_for_every_unknown_scene_is_no_place_in_both_lists(tmp_path, identifier):
+    train = [(f"audio/{number}.wav", "unknown") for number in range(3)]
+    test = [("audio/9.wav", "unknown"), ("audio/unknown-oulu-5-6-a.wav", "unknown")]
+    meta = [(*row, identifier, "a") for row in (*train, *test)]
+    root = write_layout(tmp_path, [*TRAIN_ROWS, *train], [*TEST_ROWS, *test], meta)
+    clip_list = list_task(root, "1c")
+    assert {clip_of(clip_list, name).source for name in "0129"} == set("0129")
+    assert clip_list.notes[1:] == (
+        "clips of unknown scenes whose location is not known either: 4; that the two lists share "
+        "no location is not checked for them",
+    )
+    # A location that is known is checked.
+    write_rows(root / "meta.csv", META_HEADER, [(*row, "oulu-5", "a") for row in train + test])
+    with pytest.raises(ValueError, match="to share no location, got oulu-5 in both"):
+        list_task(root, "1c")
 
 
 def test_what_meta_says_of_unknown_scenes_is_part_of_the_source(tmp_path):
