@@ -37,6 +37,10 @@ _DATASETS = {
         *toy_scenes.DATASETS,
     )
 }
+_FAMILIES = {
+    family: [member for member in _DATASETS if member.startswith(f"{family}/")]
+    for family in (name.partition("/")[0] for name in _DATASETS if "/" in name)
+}
 # A worker starts in half a second, the time of about this many clips.
 _CLIPS_WORTH_A_WORKER = 64
 # Beyond what a disk should be asked to hold.
@@ -176,8 +180,9 @@ def prepare(
 
 def _dataset(name: str) -> Dataset:
     if name not in _DATASETS:
-        near = difflib.get_close_matches(str(name), _DATASETS, n=1)
-        hint = f" (did you mean {near[0]}?)" if near else ""
+        near = difflib.get_close_matches(str(name), [*_FAMILIES, *_DATASETS], n=1)
+        meant = [member for known in near for member in _FAMILIES.get(known, [known])]
+        hint = f" (did you mean {' or '.join(meant)}?)" if meant else ""
         raise ValueError(
             f"Expected one of the data sets {', '.join(_DATASETS)}{hint}. Received: name={name!r}"
         )

@@ -194,7 +194,7 @@ def open_records(
     options = f"--sample-rate {sample_rate} --channels {channels}"
     if pitch_variants:
         options += f" --pitch-variants {pitch_variants}"
-    made_by = f"`keras-audio prepare {name} {options}` (and its --source)"
+    made_by = f"`keras-audio prepare {name} {options}` (with its --source, unless it is generated)"
     # Which names are data sets and which a user's own is known to `prepare`, not here; but no
     # user's own has a slash.
     if "/" not in name:

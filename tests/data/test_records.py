@@ -127,5 +127,6 @@ def test_names_of_families_are_folders_with_an_underscore(tmp_path):
     assert folder_name("esc10") == "esc10"
     with pytest.raises(ValueError, match="prepare tau_urban_2019/1a --sample-rate 48000") as info:
         open_records("tau_urban_2019/1a", sample_rate=48000, channels=2, data_dir=tmp_path)
+    assert "channels 2` (with its --source, unless it is generated)." in str(info.value)
     # No sounds of one's own can be called that.
     assert "audio_folder" not in str(info.value)

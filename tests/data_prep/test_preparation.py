@@ -265,6 +265,20 @@ def test_unknown_names_answer_with_a_near_one(tmp_path):
         data_prep.prepare("esc-10", data_dir=tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("toy_scenes", "toy_scenes/1a or toy_scenes/1b or toy_scenes/1c"),
+        ("tau_urban2019", "tau_urban_2019/1a or tau_urban_2019/1b or tau_urban_2019/1c"),
+        ("toy_scenes_1b", "toy_scenes/1b"),
+        ("tau_urban_2019_1a", "tau_urban_2019/1a"),
+    ],
+)
+def test_of_a_family_the_members_are_named(tmp_path, name, meant):
+    with pytest.raises(ValueError, match=f"did you mean {meant}\\?.*name='{name}'"):
+        data_prep.prepare(name, data_dir=tmp_path)
+
+
 def test_a_source_is_needed_and_must_exist(tmp_path):
     with pytest.raises(ValueError, match=r"source of esc50 .*github.*source=None"):
         data_prep.prepare("esc50", data_dir=tmp_path)
