@@ -159,7 +159,7 @@ def with_records(found: Iterable[Cell], data_dir: str) -> tuple[list[Cell], str]
     for cell in found:
         recipe = cell.recipe
         form = (recipe.dataset, recipe.sample_rate, recipe.channels, recipe.pitch_variants)
-        if _are_prepared(*form, data_dir):
+        if _classes(*form, data_dir):
             ready.append(cell)
         else:
             wanted[form] = prepare_command(*form)
@@ -170,18 +170,23 @@ def with_records(found: Iterable[Cell], data_dir: str) -> tuple[list[Cell], str]
     return ready, f"not run: {'; '.join(sentences)}" if sentences else ""
 
 
+def prepared_classes(recipe: Recipe, data_dir: str) -> int | None:
+    """How many classes the data set of a recipe has; None where it is not prepared."""
+    form = (recipe.dataset, recipe.sample_rate, recipe.channels, recipe.pitch_variants)
+    return _classes(*form, data_dir)
+
+
 @functools.cache
-def _are_prepared(
+def _classes(
     dataset: str, sample_rate: int, channels: int, pitch_variants: int, data_dir: str
-) -> bool:
+) -> int | None:
     from keras_audio.data import open_records
 
     form = {"sample_rate": sample_rate, "channels": channels, "pitch_variants": pitch_variants}
     try:
-        open_records(dataset, data_dir=data_dir, **form)
+        return len(open_records(dataset, data_dir=data_dir, **form).labels)
     except ValueError:
-        return False
-    return True
+        return None
 
 
 def evaluated_runs(folder: pathlib.Path, dataset: str) -> list[RunFolder]:

@@ -60,16 +60,18 @@ def markdown(results: Sequence[Result], name: str, absent: str = "") -> str:
         name: The data set, or the family whose tasks are the data sets.
         absent: Why nothing more was run, if that is so.
     """
-    lines = [
-        f"# Two paths on {name}",
-        "",
-        "Accuracy in percent: the mean over folds and seeds, the standard deviation over either "
-        "where there are several, and in brackets the number of runs. As in the report, a run "
-        "counts with the weights of its last epoch, unless it says `keep=best`: nothing is chosen "
-        "on the clips it is measured on. Parameters are the trainable ones.",
-    ]
+    lines = [f"# Two paths on {name}"]
+    if results:
+        lines += [
+            "",
+            "Accuracy in percent: the mean over folds and seeds, the standard deviation over "
+            "either where there are several, and in brackets the number of runs. As in the report, "
+            "a run counts with the weights of its last epoch, unless it says `keep=best`: nothing "
+            "is chosen on the clips it is measured on. Parameters are the trainable ones.",
+        ]
     if name == PUBLISHED:
-        lines += ["", "The report's numbers and ours are of the official validation split."]
+        ours = " and ours" if results else ", none of ours yet,"
+        lines += ["", f"The report's numbers{ours} are of the official validation split."]
     else:
         lines += ["", f"The report has no numbers for {name}."]
     if absent:
@@ -144,11 +146,15 @@ def _raw_section(results: Sequence[Result], name: str) -> list[str]:
             line[f"{heading}, report"] = percent(said, 1)
             line[f"{heading}, ours"] = cells.score([r for r in rows if r.get(column)], column)
         lines.append(line)
-    section = ["", "## Table 1: raw accuracies", "", *cells.filled_columns(lines), ""]
-    why = "Ours of 1c are without a weight on the unknown class here, and with it in Table 4."
+    why = []
+    if ours:
+        why += [
+            "Ours of 1c are without a weight on the unknown class here, and with it in Table 4."
+        ]
     if theirs:
-        why += " The report's cannot be of the same decisions in both either."
-    return [*section, why]
+        why += ["The report's of 1c are not of the decisions of Table 4."]
+    section = ["", "## Table 1: raw accuracies", "", *cells.filled_columns(lines), ""]
+    return [*section, " ".join(why)]
 
 
 def _class_sections(results: Sequence[Result], name: str, task: str) -> list[str]:
@@ -273,13 +279,15 @@ def _runs_table(rows: Iterable[dict]) -> list[str]:
 
 def commands(rows: Iterable[dict], name: str) -> list[str]:
     """The shell commands that make these rows from nothing."""
+    rows = list(rows)
     recipes = [cells.recipe_of(row) for row in rows]
     forms = dict.fromkeys((r.dataset, r.sample_rate, r.channels) for r in recipes)
     lines = [cells.prepare_command(*form) for form in forms]
+    classes = [int(row["classes"]) for row in rows]
     # One command covers the folds and seeds of a variant, then the variants, then the tasks.
     runs = gathered(
         ((asked, variant_of(recipe).name, recipe.dataset), (recipe.fold, recipe.seed))
-        for recipe, asked in zip(recipes, _asked(recipes), strict=True)
+        for recipe, asked in zip(recipes, _asked(recipes, classes), strict=True)
     )
     variants = gathered(
         ((asked, dataset, *cells.axes(pairs)), variant)
@@ -298,16 +306,20 @@ def commands(rows: Iterable[dict], name: str) -> list[str]:
     return lines
 
 
-def _asked(recipes: Sequence[TwoPath]) -> list[tuple[str, ...]]:
+def _asked(recipes: Sequence[TwoPath], classes: Sequence[int]) -> list[tuple[str, ...]]:
     """The options that give recipes what their variants do not.
 
     One path as wide as makes it equal to two that are there is asked for by the width of the two.
     """
     widths = sorted({recipe.num_filters for recipe in recipes if recipe.paths > 1})
     found = []
-    for recipe in recipes:
+    for recipe, number in zip(recipes, classes, strict=True):
         narrow = [dataclasses.replace(recipe, num_filters=width) for width in widths]
-        twins = [twin for twin in narrow if twin.paths == 1 and at_equal_parameters(twin) == recipe]
+        twins = [
+            twin
+            for twin in narrow
+            if twin.paths == 1 and at_equal_parameters(twin, number) == recipe
+        ]
         settings = variant_of(twins[0] if twins else recipe).settings
         options = tuple(itertools.chain(*(("--set", text) for text in settings)))
         found.append((recipe.paths, options, bool(twins)))

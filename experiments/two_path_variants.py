@@ -1,6 +1,5 @@
 """What the experiment on the two-path network trains: the report's ablations; rows of the runs."""
 
-import bisect
 import dataclasses
 import functools
 from collections.abc import Iterable
@@ -17,7 +16,6 @@ from keras_audio.training.run_folder import RunFolder
 # is generated in its form.
 SCENES = ("tau_urban_2019", "toy_scenes")
 TASKS = ("1a", "1b", "1c")
-CLASSES = {"esc50": 50, "tau_urban_2019/1c": 11, "toy_scenes/1c": 11}  # Others: 10.
 
 # The network of the report, and what section by section it was compared with.
 USUAL = "two_paths"
@@ -100,24 +98,25 @@ def variant_of_row(row: dict) -> Variant:
     return variant_of(cells.recipe_of(row))
 
 
-def at_equal_parameters(recipe: TwoPath) -> TwoPath:
+def at_equal_parameters(recipe: TwoPath, classes: int) -> TwoPath:
     """One path as wide as makes its trainable parameters come nearest to those of two.
 
     Args:
         recipe: Of one path; its number of filters is that of the two.
+        classes: How many the data set has.
+
+    Example:
+        >>> at_equal_parameters(build_recipe("one_path", "esc10"), 10).num_filters
+        33
     """
-    classes = CLASSES.get(recipe.dataset, 10)
-    wanted = parameters(dataclasses.replace(recipe, paths=2), classes)
+    from keras_audio.models.two_path import equal_width  # Keras takes seconds.
 
-    @functools.cache
-    def count(num_filters: int) -> int:
-        return parameters(dataclasses.replace(recipe, num_filters=num_filters), classes)
-
-    # One path has fewer parameters than two of its kind, and twice as wide more.
-    widths = range(recipe.num_filters, 2 * recipe.num_filters + 1)
-    above = bisect.bisect_left(widths, wanted, key=count)
-    nearest = min(widths[max(above - 1, 0) : above + 1], key=lambda n: abs(count(n) - wanted))
-    return dataclasses.replace(recipe, num_filters=nearest)
+    width = equal_width(
+        recipe.num_filters,
+        feature_channels=recipe.channels * (3 if recipe.deltas else 1),
+        num_classes=classes,
+    )
+    return dataclasses.replace(recipe, num_filters=width)
 
 
 def parameters(recipe: TwoPath, classes: int) -> int:
@@ -130,17 +129,30 @@ def _parameters(recipe: TwoPath, classes: int) -> int:
     return cells.trainable_parameters(recipe.build_model(classes))
 
 
+def is_weighted_otherwise(run: RunFolder) -> bool:
+    """Whether the unknown class was weighted by another number than the recipe's, or a tuned one.
+
+    What was tuned was chosen by the clips that it is measured on.
+    """
+    open_set = read_json(run.path / "metrics.json").get("open_set", {})
+    wanted = run.recipe.unknown_weight
+    return "cross_fitted" in open_set or open_set.get("unknown_weight", wanted) != wanted
+
+
 def read_run(run: RunFolder) -> dict[str, Any]:
     """The row of a finished and evaluated run."""
     recipe, done = run.recipe, run.finished
     variant = variant_of(recipe)
+    # Unlike the accuracy, that of an epoch is without the weight of an unknown class.
+    open_set = "open_set" in read_json(run.path / "metrics.json")
+    last = "" if open_set else f"{run.history()['val_accuracy'][-1]:.4f}"
     return (
         cells.common_columns(run)
         | scene_columns(run)
         | {
             "variant": variant.name,
             "num_filters": variant.num_filters,
-            "last_epoch_accuracy": f"{run.history()['val_accuracy'][-1]:.4f}",
+            "last_epoch_accuracy": last,
             "kept": done["kept"],
             "best_epoch": done["best_epoch"],
             "epochs": done["epochs"],

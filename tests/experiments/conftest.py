@@ -31,14 +31,3 @@ def toy_data_44100(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data_44100")
     data_prep.prepare("toy_sounds", sample_rate=44100, data_dir=folder, progress=False)
     return folder
-
-
-@pytest.fixture
-def two_path_counts(monkeypatch):
-    """Parameters by a formula that is nearly right: building the networks takes seconds."""
-    import two_path_variants
-
-    def count(recipe, classes):
-        return 3000 * recipe.num_filters**2 * recipe.paths + 100 * classes
-
-    monkeypatch.setattr(two_path_variants, "parameters", count)

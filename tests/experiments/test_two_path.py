@@ -5,6 +5,7 @@ import doctest
 import shlex
 
 import cells
+import numpy as np
 import pytest
 import two_path_tables
 import two_path_variants
@@ -71,29 +72,29 @@ def test_variants_and_settings_have_folders_of_their_own(experiment):
     assert len(all_cells(experiment, *again, "--set", "paths=1")) == 1
 
 
-def test_one_path_is_as_wide_as_two_have_parameters(experiment, two_path_counts):
-    arguments = ["--dataset", "esc10", "--folds", "1", "--variants", "two_paths,one_path"]
-    two, one = all_cells(experiment, *arguments, "--set", "num_filters=8", "--equal-parameters")
+def test_one_path_is_as_wide_as_two_have_parameters(experiment):
+    arguments = ["--dataset", "esc10", "--folds", "1", "--set", "num_filters=8"]
+    arguments += ["--variants", "two_paths,one_path,no_deltas"]
+    two, one, no_deltas = all_cells(experiment, *arguments, "--equal-parameters")
     # 2 * 8 ** 2 = 128: 11 ** 2 is nearer than 12 ** 2.
-    assert (two.recipe.num_filters, one.recipe.num_filters) == (8, 11)
     assert one.path.parent.name == "one_path-num_filters=11"
-    _, plain = all_cells(experiment, *arguments, "--set", "num_filters=8")
-    assert plain.recipe.num_filters == 8
+    plain = all_cells(experiment, *arguments)
+    assert [two, no_deltas] == plain[::2] and plain[1].recipe.num_filters == 8
+    assert one.recipe == dataclasses.replace(plain[1].recipe, num_filters=11)
 
 
-def test_equal_parameters_are_counted_on_the_networks():
-    recipe = build_recipe("one_path", "esc10", ["num_filters=8"])
-    two = dataclasses.replace(recipe, paths=2)
-    wanted = cells.trainable_parameters(two.build_model(10))
-    other_fold = dataclasses.replace(two, fold=3, seed=5)
-    assert two_path_variants.parameters(other_fold, 10) == wanted
-    # As docs/two_path.md says.
-    assert at_equal_parameters(recipe) == dataclasses.replace(recipe, num_filters=11)
+def test_equal_parameters_are_of_the_networks_as_trained(experiment, monkeypatch):
+    monkeypatch.setattr(cells, "prepared_classes", lambda recipe, data_dir: 500)
+    arguments = ["--dataset", "mine", "--variants", "one_path+no_deltas", "--equal-parameters"]
+    (cell,) = all_cells(experiment, *arguments, "--set", "num_filters=2")
+    two = dataclasses.replace(cell.recipe, paths=2, num_filters=2)
     less, nearest, more = (
-        two_path_variants.parameters(dataclasses.replace(recipe, num_filters=width), 10)
-        for width in (10, 11, 12)
+        dataclasses.replace(cell.recipe, num_filters=cell.recipe.num_filters + n)
+        for n in (-1, 0, 1)
     )
-    assert less < nearest < wanted < more and wanted - nearest < more - wanted
+    wanted, *counts = (two_path_variants.parameters(r, 500) for r in (two, less, nearest, more))
+    assert np.argmin(np.abs(np.subtract(counts, wanted))) == 1
+    assert at_equal_parameters(dataclasses.replace(cell.recipe, num_filters=2), 500) == cell.recipe
 
 
 @pytest.mark.parametrize(
@@ -118,7 +119,7 @@ def test_the_command_trains_the_recipe(experiment, dataset):
         assert with_settings(TwoPath(), options.set) == cell.recipe
 
 
-def test_the_commands_make_the_rows(experiment, two_path_counts):
+def test_the_commands_make_the_rows(experiment):
     esc = ["--dataset", "esc10", "--set", "num_filters=8", "--set", "epochs=62"]
     both = [*esc, "--variants", "one_path,two_paths", "--equal-parameters"]
     found = all_cells(experiment, *both, "--folds", "1-3", "--seeds", "0,1")
@@ -137,6 +138,7 @@ def _check_commands(experiment, found, name, number):
     rows = [
         {
             "dataset": cell.recipe.dataset,
+            "classes": 10,
             "command": shlex.join(["keras-audio", *cells.train_command(cell.recipe)]),
         }
         for cell in found

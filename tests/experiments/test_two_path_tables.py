@@ -18,7 +18,7 @@ import data_prep
 from data_prep.toy_scenes import write_toy_scenes
 from keras_audio.evaluation.metrics import classification_metrics
 from keras_audio.evaluation.predictions import prediction_rows, write_predictions
-from keras_audio.files import write_json
+from keras_audio.files import read_json, write_json, write_text
 from keras_audio.recipes import TwoPath
 from keras_audio.training.run_folder import RunFolder
 
@@ -50,6 +50,7 @@ def result(name, dataset, metrics, fold=1, seed=0, settings=(), **values):
         "mean_average_precision": "0.8",
         "last_epoch_accuracy": "0.5",
         "epochs": recipe.epochs,
+        "classes": 10,
         "parameters": 3_246_108,
         "seconds": 60,
         "hardware": "abacus",
@@ -175,7 +176,7 @@ def test_task_1c_has_its_averages_and_its_score():
     assert line[header.index("score")] == "79.2"
 
 
-def test_other_data_sets_have_a_line_a_variant(two_path_counts):
+def test_other_data_sets_have_a_line_a_variant():
     small = ["num_filters=8", "epochs=62"]
     rows = [
         result("two_paths", "esc10", of_three(0, 0, 1, 1, 2, 2), settings=small),
@@ -230,6 +231,56 @@ def test_rows_of_scenes_have_columns_of_their_own(tmp_path):
     }
 
 
+OPEN = ["bus", "unknown"]
+
+
+def write_open_set_run(folder, metrics, **fields):
+    """A run folder of task 1c as `evaluate` leaves it, without the weights."""
+    recipe = TwoPath.for_dataset("toy_scenes/1c")
+    write_json(folder / "recipe.json", recipe.to_dict() | {"num_filters": 1} | fields)
+    write_json(folder / "done.json", {"epochs": 2, "best_epoch": 1, "seconds": 9, "kept": "last"})
+    environment = {"processor": "abacus", "cores": 2, "memory_gib": 8, "devices": ["CPU"]}
+    environment |= {"packages": {"tensorflow": "2", "keras": "3"}, "backend": "tensorflow"}
+    write_json(folder / "environment.json", environment | {"commit": "abc"})
+    write_text(folder / "labels.txt", "\n".join(OPEN))
+    RunFolder(folder).write_history([{"epoch": epoch, "val_accuracy": 0.9} for epoch in (1, 2)])
+    clips = [{"clip_id": str(number), "fold": 1, "source": str(number)} for number in range(4)]
+    rows = prediction_rows(clips, [0, 0, 1, 1], answers([0, 0, 1, 1], OPEN), OPEN)
+    write_predictions(folder / "predictions.csv", rows)
+    write_json(folder / "metrics.json", metrics)
+
+
+def test_a_weight_other_than_the_recipes_is_not_published(
+    experiment, tmp_path, monkeypatch, capsys
+):
+    def measured(weight):
+        options = {"unknown_label": "unknown", "unknown_weight": weight}
+        return classification_metrics([0, 0, 1, 1], answers([0, 0, 1, 1], OPEN), OPEN, **options)
+
+    tuned = measured(5)
+    tuned["open_set"]["cross_fitted"] = None
+    folder = tmp_path / "runs" / "two_path" / "small"
+    for seed, metrics in enumerate([measured(5), measured(4.9), tuned]):
+        write_open_set_run(folder / f"toy_scenes_1c-fold1-seed{seed}", metrics, seed=seed)
+    asked = measured(3), {"seed": 3, "unknown_weight": 3.0}
+    write_open_set_run(folder / "toy_scenes_1c-fold1-seed3", asked[0], **asked[1])
+    command = ["two_path.py", "--dataset", "toy_scenes", "--tables-only"]
+    command += ["--data-dir", str(tmp_path), "--runs", str(tmp_path / "runs")]
+    monkeypatch.setattr(sys, "argv", [*command, "--to", str(tmp_path / "results")])
+    monkeypatch.setattr(two_path_variants, "parameters", lambda *_: 1)  # Builds networks.
+    assert experiment.main() == 0
+    with open(tmp_path / "results" / "two_path_toy_scenes.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["seed"], float(row["unknown_weight"])) for row in rows] == [("0", 5), ("3", 3)]
+    # It is without any weight, where the accuracy beside it has one.
+    assert {row["last_epoch_accuracy"] for row in rows} == {""}
+    said = capsys.readouterr().out
+    for seed in (1, 2):
+        path = folder / f"toy_scenes_1c-fold1-seed{seed}"
+        assert f"left out until `keras-audio evaluate {path}` has measured it with 5," in said
+    assert said.count("left out") == 2
+
+
 def test_scenes_without_records_say_so(experiment, tmp_path, monkeypatch, capsys):
     command = ["two_path.py", "--data-dir", str(tmp_path / "data"), "--tasks", "1a,1c"]
     command += ["--runs", str(tmp_path / "runs"), "--to", str(tmp_path / "results")]
@@ -244,6 +295,26 @@ def test_scenes_without_records_say_so(experiment, tmp_path, monkeypatch, capsys
     )
     assert "| 1c (unknown) | 59.0 | 63.9 |" in text and "| Evaluation score | 71.1% |" in text
     assert "## Commands" not in text and "not run: tau" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_smoke_run_of_all_tasks_on_toy_scenes(tmp_path):
+    data_dir = tmp_path / "data"
+    for task in ("1a", "1b", "1c"):
+        scenes = ("bus", "park", *(["office"] if task == "1c" else []))
+        source = write_toy_scenes(tmp_path / task, task, scenes=scenes, segments=1, seconds=1.0)
+        data_prep.prepare(f"toy_scenes/{task}", source=source, data_dir=data_dir, progress=False)
+    command = [sys.executable, SCRIPT, "--dataset", "toy_scenes", "--smoke"]
+    command += ["--variants", "two_paths", "--set", "num_filters=2", "--set", "duration=1"]
+    command += ["--set", "crop_frames=20", "--data-dir", data_dir, "--runs", tmp_path / "runs"]
+    command += ["--to", tmp_path / "results"]
+    found = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+    assert "smoke test: 3 of 3 passed" in found.stdout and not (tmp_path / "results").exists()
+    # Each was trained, measured, reported on and exported.
+    (run,) = (tmp_path / "runs").rglob("smoke")
+    assert {path.name for path in run.iterdir()} >= {"metrics.json", "report.html", "export"}
+    assert "open_set" in read_json(run / "metrics.json")
 
 
 @pytest.mark.slow
