@@ -65,9 +65,9 @@ def markdown(results: Sequence[Result], name: str, absent: str = "") -> str:
         lines += [
             "",
             "Accuracy in percent: the mean over folds and seeds, the standard deviation over "
-            "either where there are several, and in brackets the number of runs. As in the report, "
-            "a run counts with the weights of its last epoch, unless it says `keep=best`: nothing "
-            "is chosen on the clips it is measured on. Parameters are the trainable ones.",
+            "either where there are several, and in brackets the number of runs. A run counts with "
+            "the weights of its last epoch, unless it says `keep=best`: nothing is chosen on the "
+            "clips it is measured on. Parameters are the trainable ones.",
         ]
     if name == PUBLISHED:
         ours = " and ours" if results else ", none of ours yet,"
