@@ -22,6 +22,7 @@ lint: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/residual_blocks.py
 	$(BIN)/python benchmarks/erann.py --quick
+	$(BIN)/python benchmarks/two_path.py --quick
 
 results: $(READY)
 	$(BIN)/python experiments/readme_results.py
