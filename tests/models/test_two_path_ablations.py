@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 from harness import randomize, run
-from test_two_path import features, network, part, trainable
+from test_two_path_network import features, network, part, trainable
 
 from keras_audio.models import create_model
 

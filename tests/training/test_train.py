@@ -237,7 +237,7 @@ class WithoutBatchNorm(ResidualBlocks):
         x = keras.layers.Dense(num_classes, name="logits")(x)
         return keras.Model(inputs, keras.layers.Softmax(name="predictions")(x))
 
-    def build_optimizer(self):
+    def build_optimizer(self, steps_per_pass):
         return keras.optimizers.SGD(0.05, momentum=0.9)
 
 if count > 1:  # on a machine with GPUs, MirroredStrategy would take those
