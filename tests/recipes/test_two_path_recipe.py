@@ -104,6 +104,8 @@ def test_a_smoke_test_has_two_cycles_of_an_epoch():
     assert smoke.length(10) == (20, 10) and smoke.batch_size == 4
     assert smoke.snapshot_rounds(2) == [1, 2]
     own = {"epochs", "batch_size", "first_cycle", "cycle_growth"}
+    own |= {"learning_rate", "batch_norm_momentum"}  # smaller, for four steps
+    assert smoke.learning_rate < 0.01 and smoke.batch_norm_momentum < 0.9
     kept = {field: value for field, value in TwoPath().to_dict().items() if field not in own}
     assert kept | {"snapshots": True} == {field: smoke.to_dict()[field] for field in kept}
 
