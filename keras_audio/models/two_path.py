@@ -35,7 +35,7 @@ def two_path_front_end(
         sample_rate: Of the waveforms, in Hz: 48000 in task 1a, 44100 in tasks 1b and 1c.
         deltas: Whether there are deltas and delta-deltas.
         fft_dtype: Of the Fourier transform. `ln(power + 1e-8)` looks far below the peak of a
-            frame, where float32 is off by up to 0.3; float64 equals librosa to 1e-5.
+            frame, where float32 is lost in rounding; float64 equals librosa to 1e-5.
 
     Returns:
         `(batch, 128, samples // 1024 - 7, 3 * channels)`: all log-mels, all deltas, all
