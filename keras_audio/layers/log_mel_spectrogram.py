@@ -45,7 +45,8 @@ class LogMelSpectrogram(keras.layers.Layer):
             the same clip (all its channels together). None sets no such floor.
         fft_dtype: `"float32"`, or `"float64"` for windowing and transform alone, as librosa does
             inside. In float32 rounding leaves noise far below the peak of a frame: no matter to
-            decibels with a floor, but it shifts the logarithms of faint bins. JAX takes it for float32 unless its 64-bit mode is on; LiteRT has float32 only.
+            decibels with a floor, but it shifts the logarithms of faint bins. JAX takes it for
+            float32 unless its 64-bit mode is on; LiteRT has float32 only.
 
     Input shape:
         `(batch, samples, channels)`

@@ -46,9 +46,9 @@ class TwoPath(Recipe):
         keras-audio train two_path --dataset esc10 --fold 1 --set num_filters=8 --set epochs=126
         --set batch_norm_momentum=0.9 --set snapshots=true
 
-    To expect of it: 91.25 % of ESC-10's first fold, in 77 minutes on one core of an AMD EPYC
-    with other work beside it (`results/two_path_esc10.md`). The report: 82.3 % of task 1a's official test clips (Table 1),
-    at full size.
+    To expect of it: 91.25 % of ESC-10's first fold, in 77 minutes on one core of an AMD EPYC with
+    other work beside it (`results/two_path_esc10.md`). The report: 82.3 % of task 1a's official
+    test clips (Table 1), at full size.
 
     Args:
         num_filters: Channels of the first of four stages; the report's network has 24.
