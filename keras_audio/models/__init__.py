@@ -6,7 +6,7 @@ model = keras_audio.create_model("m34_res_rb4", 10)
 ```
 """
 
-from keras_audio.models import erann, m_nets, residual_blocks, two_path
+from keras_audio.models import binaural, erann, m_nets, residual_blocks, two_path
 from keras_audio.models.cut import cut_model
 from keras_audio.models.registry import (
     ModelInfo,
@@ -18,6 +18,7 @@ from keras_audio.models.registry import (
 
 __all__ = [
     "ModelInfo",
+    "binaural",
     "create_model",
     "cut_model",
     "erann",

@@ -17,7 +17,15 @@ from keras_audio.layers import PadOrCrop, WaveformNormalization
 from keras_audio.models import create_model, list_models, model_info
 
 # One of each family always; the others, which share its code, with the slow tests.
-REPRESENTATIVES = ("m3", "m34_res_rb4", "spectrogram_res_rb6", "erann_3_1", "two_path_resnet")
+REPRESENTATIVES = (
+    "m3",
+    "m34_res_rb4",
+    "spectrogram_res_rb6",
+    "erann_3_1",
+    "two_path_resnet",
+    "binaural_a",
+    "binaural_c",
+)
 # Of ERANN the lightest, which no table lists: the listed ones are the same with more filters.
 NETWORKS = [
     *(name for name in list_models() if not name.startswith("erann_")),
