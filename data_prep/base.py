@@ -20,17 +20,19 @@ _TWINS_SHOWN = 3
 
 @dataclasses.dataclass
 class SoundConfig(tfds.core.BuilderConfig):
-    """One sample rate, channel count and number of pitch variants of a data set.
+    """One form of a data set's records.
 
     Attributes:
         sample_rate: Hz of the records.
         channels: Channels of the records.
         pitch_variants: How many pitch-shifted copies there are of each clip.
+        resampling: How the clips got their rate.
     """
 
     sample_rate: int = 0
     channels: int = 0
     pitch_variants: int = 0
+    resampling: str = "soxr"
 
 
 class SoundBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -104,6 +106,8 @@ class SoundBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         if config.pitch_variants:
             features["pitch_shifted"] = audio
             metadata["pitch_variants"] = config.pitch_variants
+        if config.resampling != "soxr":
+            metadata["resampling"] = config.resampling
         return tfds.core.DatasetInfo(
             builder=self,
             description=f"{self._card.title} at {config.sample_rate} Hz.",
@@ -166,7 +170,11 @@ class SoundBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         config, total = self.builder_config, len(self._clip_list.clips)
         with (
             Decoder(
-                config.sample_rate, config.channels, self._jobs, config.pitch_variants
+                config.sample_rate,
+                config.channels,
+                self._jobs,
+                config.pitch_variants,
+                config.resampling,
             ) as self._decoder,
             tqdm(
                 total=total, desc=self.name, unit="clips", disable=not self._progress
@@ -185,6 +193,7 @@ def write_records(
     sample_rate: int,
     channels: int,
     pitch_variants: int,
+    resampling: str,
     **arguments: Any,
 ) -> tuple[pathlib.Path, int, tuple[str, ...], tuple[str, ...]]:
     """Write records below `directory`, in a folder of TFDS's layout.
@@ -196,6 +205,7 @@ def write_records(
         sample_rate: Hz of the records.
         channels: Channels of the records.
         pitch_variants: How many pitch-shifted copies of each clip to make.
+        resampling: How the clips get their rate.
         **arguments: Those of `SoundBuilder`.
 
     Returns:
@@ -208,6 +218,7 @@ def write_records(
         sample_rate=sample_rate,
         channels=channels,
         pitch_variants=pitch_variants,
+        resampling=resampling,
     )
     tfds.disable_progress_bar()  # Five bars of TFDS's own would run through ours.
 

@@ -29,6 +29,7 @@ class DatasetCard:
         labels: The class names in their official order; empty if they depend on the source.
         sample_rate: The rate in Hz that its clips are prepared at unless another is asked for.
         channels: The number of channels that they are prepared with, likewise.
+        resampling: How they get that rate, likewise; see `keras_audio.audio.read_audio`.
     """
 
     name: str
@@ -42,6 +43,7 @@ class DatasetCard:
     labels: tuple[str, ...]
     sample_rate: int
     channels: int = 1
+    resampling: str = "soxr"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -42,11 +42,16 @@ class Decoded:
 
 
 def decode_file(
-    path: str, clip_id: str, sample_rate: int, channels: int, variants: int = 0
+    path: str,
+    clip_id: str,
+    sample_rate: int,
+    channels: int,
+    variants: int = 0,
+    resampling: str = "soxr",
 ) -> Decoded:
     """Decode one file; a bad one is reported in the result, not raised."""
     try:
-        waveform, _ = read_audio(path, sample_rate, channels)
+        waveform, _ = read_audio(path, sample_rate, channels, resampling)
     except AudioFileError as error:
         return Decoded(None, problem=error.reason)
     samples = to_pcm16(waveform)
@@ -62,10 +67,18 @@ class Decoder:
         channels: The wanted number of channels.
         jobs: How many processes; 1 decodes in this one.
         variants: How many pitch variants to make of each clip.
+        resampling: See `read_audio`.
     """
 
-    def __init__(self, sample_rate: int, channels: int, jobs: int, variants: int = 0):
-        self._arguments = (sample_rate, channels, variants)
+    def __init__(
+        self,
+        sample_rate: int,
+        channels: int,
+        jobs: int,
+        variants: int = 0,
+        resampling: str = "soxr",
+    ):
+        self._arguments = (sample_rate, channels, variants, resampling)
         self._jobs = jobs
         self._stack = contextlib.ExitStack()
         self._pool = None

@@ -22,7 +22,7 @@ from data_prep import (
     urbansound8k,
 )
 from data_prep.clips import RECORDS_VERSION, ClipList, Dataset, DatasetCard
-from keras_audio.audio import check_channels, check_sample_rate
+from keras_audio.audio import check_channels, check_resampling, check_sample_rate
 from keras_audio.files import folder_name, locked, read_json
 
 _DATASETS = {
@@ -87,6 +87,7 @@ def prepare(
     data_dir: str | os.PathLike = "data",
     dataset_name: str | None = None,
     pitch_variants: int = 0,
+    resampling: str | None = None,
     allow_missing: bool = False,
     force: bool = False,
     jobs: int | None = None,
@@ -97,7 +98,8 @@ def prepare(
     A slash in the name of a data set becomes `_` in the folder's.
 
     With pitch variants the folder is `<rate>hz_<channels>ch_<variants>pitch`, so that records with
-    and without can lie beside each other.
+    and without can lie beside each other; and with another resampling than soxr's it is
+    `<rate>hz_<channels>ch_<resampling>`.
 
     The folder appears complete or not at all, and existing records are not written again: asked
     for once more from the same source, they are returned at once.
@@ -112,6 +114,8 @@ def prepare(
         dataset_name: What to call the records, if not `name`: lower-case letters, digits, `_`.
         pitch_variants: How many pitch-shifted copies of each clip to record with it, within two
             semitones up and down; training draws from them.
+        resampling: How the clips get their rate, "soxr" or "fourier" (see `read_audio`); `None` for
+            the card's.
         allow_missing: Go on without files that are missing or bad, and record which.
         force: Write existing records again; the old ones stay until the new are complete.
         jobs: How many processes decode; `None` for as many as there are cores.
@@ -144,8 +148,13 @@ def prepare(
             f"Expected a number of pitch variants from 0 to {_MAX_PITCH_VARIANTS}. "
             f"Received: pitch_variants={pitch_variants!r}"
         )
+    resampling = check_resampling(dataset.card.resampling if resampling is None else resampling)
     dataset_name = _check_dataset_name(name, dataset_name)
-    config_name = f"{rate}hz_{channels}ch" + (f"_{pitch_variants}pitch" if pitch_variants else "")
+    config_name = f"{rate}hz_{channels}ch"
+    if resampling != "soxr":
+        config_name += f"_{resampling}"
+    if pitch_variants:
+        config_name += f"_{pitch_variants}pitch"
     data_dir = pathlib.Path(data_dir)
     folder = data_dir / dataset_name / config_name / RECORDS_VERSION
 
@@ -168,6 +177,7 @@ def prepare(
                 sample_rate=rate,
                 channels=channels,
                 pitch_variants=pitch_variants,
+                resampling=resampling,
                 allow_missing=allow_missing,
                 jobs=_jobs(jobs, len(clip_list.clips) * (1 + pitch_variants)),
                 progress=progress,
@@ -290,6 +300,7 @@ def _build(
     sample_rate: int,
     channels: int,
     pitch_variants: int,
+    resampling: str,
     allow_missing: bool,
     jobs: int,
     progress: bool,
@@ -304,6 +315,7 @@ def _build(
         sample_rate=sample_rate,
         channels=channels,
         pitch_variants=pitch_variants,
+        resampling=resampling,
         clip_list=clip_list,
         card=card,
         jobs=jobs,

@@ -24,6 +24,9 @@ AUDIO_SUFFIXES = frozenset(
     if name not in {"htk", "mat4", "mat5", "raw", "xi"}
 )
 
+# How a waveform gets another sample rate.
+RESAMPLINGS = ("soxr", "fourier")
+
 # Files are decoded in blocks, so that a header that promises the moon costs no memory.
 _BLOCK_FRAMES = 1 << 20
 # Programs that write WAV into a pipe cannot know the size: ffmpeg declares 0xFFFFFFFF, others the
@@ -55,19 +58,26 @@ class AudioFileError(ValueError):
 
 
 def read_audio(
-    path: str | os.PathLike, sample_rate: int | None = None, channels: int | None = None
+    path: str | os.PathLike,
+    sample_rate: int | None = None,
+    channels: int | None = None,
+    resampling: str = "soxr",
 ) -> tuple[np.ndarray, int]:
     """Read a sound file as float32 samples.
 
     WAV (every PCM width, float, ADPCM, WAVE_FORMAT_EXTENSIBLE), FLAC, Ogg, MP3 and whatever else
     libsndfile knows. Integer samples are scaled to [-1, 1); float samples are taken as they are,
-    so they may lie outside. Stereo becomes mono by averaging before resampling (soxr, HQ).
+    so they may lie outside. Stereo becomes mono by averaging before resampling.
 
     Args:
         path: The file.
         sample_rate: The wanted rate in Hz; `None` keeps the file's.
         channels: The wanted number of channels; `None` keeps the file's. Stereo is averaged to
             mono, mono is doubled to stereo; no other change of channels is made.
+        resampling: How the rate is changed: "soxr" (its HQ), whose filter is short, or "fourier",
+            `scipy.signal.resample` of the whole clip, which keeps all below half of the lower rate,
+            takes the clip for one period of a sound without end, needs memory for its whole
+            spectrum, and gives `round(samples * new / old)` samples.
 
     Returns:
         The waveform, float32 of shape `(samples, channels)`, and its sample rate in Hz.
@@ -89,6 +99,7 @@ def read_audio(
     path = os.fsdecode(path)
     sample_rate = check_sample_rate(sample_rate) if sample_rate is not None else None
     channels = check_channels(channels) if channels is not None else None
+    resampling = check_resampling(resampling)
 
     waveform, file_rate = _decode(path)
     if not np.isfinite(waveform).all():
@@ -98,12 +109,26 @@ def read_audio(
         return waveform, file_rate
     if sample_rate > file_rate * _MAX_RATE_RATIO or file_rate > sample_rate * _MAX_RATE_RATIO:
         raise AudioFileError(path, f"its sample rate of {file_rate} Hz is beyond reason")
-    resampled = soxr.resample(waveform, file_rate, sample_rate, quality="HQ")
+    resampled = _resample(waveform, file_rate, sample_rate, resampling)
     if len(resampled) == 0:
         raise AudioFileError(
             path, f"its {len(waveform)} samples at {file_rate} Hz are none at {sample_rate} Hz"
         )
     return np.ascontiguousarray(resampled, dtype=np.float32), sample_rate
+
+
+def _resample(waveform: np.ndarray, old: int, new: int, resampling: str) -> np.ndarray:
+    if resampling == "soxr":
+        return soxr.resample(waveform, old, new, quality="HQ")
+    # Only here: importing it takes as long as decoding a hundred clips.
+    import scipy.signal
+
+    resampled = np.empty((round(len(waveform) * new / old), waveform.shape[1]), np.float32)
+    if len(resampled):
+        for channel, samples in enumerate(waveform.T):
+            # SciPy transforms float32 in float32, ten times as far off as the result's rounding.
+            resampled[:, channel] = scipy.signal.resample(np.float64(samples), len(resampled))
+    return resampled
 
 
 def to_pcm16(waveform: np.ndarray) -> np.ndarray:
@@ -160,6 +185,15 @@ def check_sample_rate(sample_rate: int) -> int:
 def check_channels(channels: int) -> int:
     """Return `channels` as an int, or raise ValueError if it is not a positive whole number."""
     return _positive_integer("channels", channels, "a number of channels", 1024)
+
+
+def check_resampling(resampling: str) -> str:
+    """Return `resampling`, or raise ValueError if it is not one of `RESAMPLINGS`."""
+    if resampling not in RESAMPLINGS:
+        raise ValueError(
+            f"Expected a way of resampling, {' or '.join(RESAMPLINGS)}. Received: {resampling=}"
+        )
+    return resampling
 
 
 def _positive_integer(name: str, value: int, what: str, largest: int) -> int:

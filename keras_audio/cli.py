@@ -83,6 +83,7 @@ def prepare(options: argparse.Namespace) -> int:
         data_dir=options.data_dir,
         dataset_name=options.rename,
         pitch_variants=options.pitch_variants,
+        resampling=options.resampling,
         allow_missing=options.allow_missing,
         force=options.force,
         jobs=options.jobs,
@@ -196,9 +197,7 @@ def _prepare_source(options: argparse.Namespace, recipe: Recipe) -> tuple[str, .
     result = data_prep.prepare(
         maker,
         source=options.source,
-        sample_rate=recipe.sample_rate,
-        channels=recipe.channels,
-        pitch_variants=recipe.pitch_variants,
+        **recipe.records_form,
         data_dir=options.data_dir,
         dataset_name=options.rename,
         allow_missing=options.allow_missing,

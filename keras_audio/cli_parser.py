@@ -101,6 +101,12 @@ def _prepare(verbs) -> None:
         metavar="N",
         help="also keep N pitch-shifted copies of each clip, for recipes that draw from them",
     )
+    verb.add_argument(
+        "--resampling",
+        choices=("soxr", "fourier"),
+        help="how clips get their rate: with soxr's filter, or by the Fourier transform of the "
+        "whole clip (default: the data set's)",
+    )
     verb.add_argument("--name", dest="rename", metavar="NAME", help="name of an audio_folder set")
     verb.add_argument("--allow-missing", action="store_true", help="go on without bad files")
     verb.add_argument("--force", action="store_true", help="prepare again")

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from keras_audio.audio import check_resampling
 from keras_audio.files import folder_name, read_json
 
 
@@ -55,6 +56,7 @@ class Records:
         channels: Audio channels.
         multi_label: Whether a clip may have several classes, or none.
         pitch_variants: How many pitch-shifted copies there are of each clip.
+        resampling: How the clips got their sample rate; see `keras_audio.audio.read_audio`.
         attributes: The names of the clips' attributes.
         groups: For reports: of an attribute, the values of each group by the group's name.
         held_out_folds: The folds that may be held out: all, unless there is an official split.
@@ -74,6 +76,7 @@ class Records:
             self.channels: int = metadata["channels"]
             self.multi_label: bool = metadata.get("multi_label", False)
             self.pitch_variants: int = metadata.get("pitch_variants", 0)
+            self.resampling: str = metadata.get("resampling", "soxr")
             self.attributes: list[str] = metadata.get("attributes", [])
             self.groups: dict[str, dict[str, list[str]]] = metadata.get("groups", {})
             self.held_out_folds: list[int] = metadata.get("held_out_folds", self.folds)
@@ -168,6 +171,7 @@ def open_records(
     channels: int = 1,
     data_dir: str | os.PathLike = "data",
     pitch_variants: int = 0,
+    resampling: str = "soxr",
 ) -> Records:
     """Find the prepared records of a data set.
 
@@ -177,23 +181,32 @@ def open_records(
         channels: Audio channels.
         data_dir: The folder that `keras-audio prepare` wrote to.
         pitch_variants: How many pitch-shifted copies of each clip the records hold.
+        resampling: How their clips got that rate, "soxr" or "fourier".
 
     Raises:
         ValueError: If there are none; the message says what is there and how to prepare them.
     """
     root = pathlib.Path(data_dir) / folder_name(name)
+    wanted = (sample_rate, channels, pitch_variants, check_resampling(resampling))
     prepared = []
     for metadata in sorted(root.glob("*/*/metadata.json"), reverse=True):
         if (metadata.parent / "dataset_info.json").is_file():
             records = Records(metadata.parent)
-            form = (records.sample_rate, records.channels, records.pitch_variants)
-            if form == (sample_rate, channels, pitch_variants):
+            form = (
+                records.sample_rate,
+                records.channels,
+                records.pitch_variants,
+                records.resampling,
+            )
+            if form == wanted:
                 return records
             prepared.append(_form(*form))
     there = f"; prepared there: {', '.join(prepared)}" if prepared else ""
     options = f"--sample-rate {sample_rate} --channels {channels}"
     if pitch_variants:
         options += f" --pitch-variants {pitch_variants}"
+    if resampling != "soxr":
+        options += f" --resampling {resampling}"
     made_by = f"`keras-audio prepare {name} {options}` (with its --source, unless it is generated)"
     # Which names are data sets and which a user's own is known to `prepare`, not here; but no
     # user's own has a slash.
@@ -203,11 +216,12 @@ def open_records(
             f"`keras-audio prepare audio_folder --source ... --name {name} {options}`"
         )
     raise ValueError(
-        f"Expected records of {name} at {_form(sample_rate, channels, pitch_variants)}, made by "
+        f"Expected records of {name} at {_form(*wanted)}, made by "
         f"{made_by}{there}. Received: data_dir={data_dir}"
     )
 
 
-def _form(sample_rate: int, channels: int, pitch_variants: int) -> str:
+def _form(sample_rate: int, channels: int, pitch_variants: int, resampling: str) -> str:
     shifted = f" and {pitch_variants} pitch variants" if pitch_variants else ""
-    return f"{sample_rate} Hz with {channels} channel(s){shifted}"
+    how = f" ({resampling})" if resampling != "soxr" else ""
+    return f"{sample_rate} Hz{how} with {channels} channel(s){shifted}"
