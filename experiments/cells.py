@@ -137,7 +137,11 @@ def recipe_of(row: dict) -> Recipe:
 
 
 def prepare_command(
-    dataset: str, sample_rate: int, channels: int = 1, pitch_variants: int = 0
+    dataset: str,
+    sample_rate: int,
+    channels: int = 1,
+    resampling: str = "soxr",
+    pitch_variants: int = 0,
 ) -> str:
     """The shell command that prepares a data set."""
     command = ["keras-audio", "prepare", dataset]
@@ -148,6 +152,8 @@ def prepare_command(
     command += ["--sample-rate", str(sample_rate)]
     if channels != 1:
         command += ["--channels", str(channels)]
+    if resampling != "soxr":
+        command += ["--resampling", resampling]
     if pitch_variants:
         command += ["--pitch-variants", str(pitch_variants)]
     return shlex.join(command)
@@ -158,13 +164,13 @@ def with_records(found: Iterable[Cell], data_dir: str) -> tuple[list[Cell], str]
     ready, wanted = [], {}
     for cell in found:
         recipe = cell.recipe
-        form = (recipe.dataset, recipe.sample_rate, recipe.channels, recipe.pitch_variants)
-        if _classes(*form, data_dir):
+        if prepared_classes(recipe, data_dir):
             ready.append(cell)
         else:
-            wanted[form] = prepare_command(*form)
+            form = recipe.records_form
+            wanted[recipe.dataset, *form.values()] = prepare_command(recipe.dataset, **form)
     sentences = []
-    for (dataset, _, _, variants), command in wanted.items():
+    for (dataset, *_, variants), command in wanted.items():
         shifted = f" with {variants} pitch variants" if variants else ""
         sentences.append(f"{dataset} is not prepared{shifted} in {data_dir}/ (`{command}`)")
     return ready, f"not run: {'; '.join(sentences)}" if sentences else ""
@@ -172,19 +178,15 @@ def with_records(found: Iterable[Cell], data_dir: str) -> tuple[list[Cell], str]
 
 def prepared_classes(recipe: Recipe, data_dir: str) -> int | None:
     """How many classes the data set of a recipe has; None where it is not prepared."""
-    form = (recipe.dataset, recipe.sample_rate, recipe.channels, recipe.pitch_variants)
-    return _classes(*form, data_dir)
+    return _classes(recipe.dataset, data_dir, tuple(recipe.records_form.items()))
 
 
 @functools.cache
-def _classes(
-    dataset: str, sample_rate: int, channels: int, pitch_variants: int, data_dir: str
-) -> int | None:
+def _classes(dataset: str, data_dir: str, form: tuple[tuple[str, Any], ...]) -> int | None:
     from keras_audio.data import open_records
 
-    form = {"sample_rate": sample_rate, "channels": channels, "pitch_variants": pitch_variants}
     try:
-        return len(open_records(dataset, data_dir=data_dir, **form).labels)
+        return len(open_records(dataset, data_dir=data_dir, **dict(form)).labels)
     except ValueError:
         return None
 

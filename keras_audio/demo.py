@@ -55,7 +55,7 @@ def run_demo(folder: str | os.PathLike, *, sounds: str | os.PathLike | None = No
     # The ids of toy sounds and of a user's clips are the files' places in the folder, or beside
     # the CSV that lists them.
     root = sounds.parent if sounds.is_file() else sounds
-    clip = root / next(iter(RunFolder(run).split["validation"]))
+    clip = root / next(iter(RunFolder(run).held_out))
     if status := _keras_audio("predict", export, clip, "--top", "3"):
         return status
     print(

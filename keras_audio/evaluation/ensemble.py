@@ -67,7 +67,7 @@ def evaluate_ensemble(
     held_out, weights = [], []
     for member in found:
         recipe = member.run.recipe
-        form = (recipe.sample_rate, recipe.channels, recipe.pitch_variants)
+        form = (*recipe.records_form.values(), recipe.validation)
         if form not in opened:
             opened[form] = HeldOut(recipe, data_dir)
         held_out.append(opened[form])
@@ -163,10 +163,7 @@ def _models_of(member: str | os.PathLike) -> list[str | os.PathLike]:
 
 def _held_out_classes(run: RunFolder) -> dict[str, Any]:
     """The class or classes by clip; the samples depend on the sample rate."""
-    return {
-        clip: facts.get("label", facts.get("labels"))
-        for clip, facts in run.split["validation"].items()
-    }
+    return {clip: facts.get("label", facts.get("labels")) for clip, facts in run.held_out.items()}
 
 
 _MUST_AGREE = {

@@ -52,7 +52,7 @@ class HeldOut:
     @property
     def clips(self) -> list[Clip]:
         """The clips, in the order of the records."""
-        return self.split.validation
+        return self.split.test
 
     def check(self, run: RunFolder) -> None:
         """Raise ValueError if `run` was trained with other clips or classes."""
@@ -75,7 +75,7 @@ class HeldOut:
         clip_steps, network = cut_model(model, recipe.clip_boundary)
         batches = EvaluationBatches(
             self.records,
-            self.split.validation_folds,
+            self.split.test_folds,
             clip_steps,
             batch_size=batch_size,
             max_samples=recipe.max_samples,
@@ -179,8 +179,8 @@ class HeldOut:
             predictions=rows,
             mistakes=self._mistakes(rows),
             split={
-                "training": _facts(split.train_folds, split.train),
-                "validation": _facts(split.validation_folds, split.validation),
+                "training" if name == "train" else name: _facts(*part)
+                for name, part in split.parts.items()
             },
             **of_report,
         )
@@ -191,7 +191,7 @@ class HeldOut:
         records = self.records
         worst = (worst_rankings if records.multi_label else worst_mistakes)(rows)
         chosen = {row["clip_id"] for row in worst}
-        clips = clip_arrays(records, self.split.validation_folds)
+        clips = clip_arrays(records, self.split.test_folds)
         sounds = {name: audio for name, audio in clips if name in chosen}
         return [
             Mistake(

@@ -1,5 +1,6 @@
 """How each paper trains: frozen dataclasses, one file a paper."""
 
+from keras_audio.recipes.binaural_waveforms import BinauralWaveforms
 from keras_audio.recipes.erann import ERANN
 from keras_audio.recipes.recipe import (
     Recipe,
@@ -15,6 +16,7 @@ from keras_audio.recipes.two_path import TwoPath
 
 __all__ = [
     "ERANN",
+    "BinauralWaveforms",
     "Recipe",
     "ResidualBlocks",
     "TwoPath",

@@ -24,9 +24,13 @@ class Recipe(abc.ABC):
 
     Args:
         dataset: Name of a prepared data set, as `keras-audio prepare` wrote it.
-        fold: The official fold that is held out; all others train.
+        fold: The official fold that is held out to be measured on.
+        validation: By which clips the best round is chosen and the training steered: those held
+            out, while all other folds train; or those of the next fold (after the last comes the
+            first), which then does not train, so that the fold held out is a test.
         seed: Draws the weights, the order of the clips and every augmentation.
         sample_rate: Samples per second of the prepared records, in Hz.
+        resampling: How the records were resampled to it, as of `keras_audio.audio.read_audio`.
         channels: Audio channels of the prepared records.
         batch_size: Clips a step, over all devices together.
     """
@@ -39,8 +43,10 @@ class Recipe(abc.ABC):
 
     dataset: str
     fold: int
+    validation: Literal["held_out", "next"] = "held_out"
     seed: int = 0
     sample_rate: int
+    resampling: Literal["soxr", "fourier"] = "soxr"
     channels: int = 1
     batch_size: int
 
@@ -164,6 +170,16 @@ class Recipe(abc.ABC):
     def pitch_variants(self) -> int:
         """Pitch-shifted variants a clip that the prepared records have to hold."""
         return 0
+
+    @property
+    def records_form(self) -> dict[str, Any]:
+        """The form of the records: the same keywords of `prepare` and of `open_records`."""
+        return {
+            "sample_rate": self.sample_rate,
+            "channels": self.channels,
+            "resampling": self.resampling,
+            "pitch_variants": self.pitch_variants,
+        }
 
     @property
     def max_samples(self) -> int | None:

@@ -54,8 +54,14 @@ class RunFolder:
 
     @property
     def split(self) -> dict[str, dict[str, dict]]:
-        """Label and digest of the samples by clip id, for `train` and `validation`."""
+        """Label and digest of the samples by clip id: `train`, `validation` and maybe `test`."""
         return read_json(self.path / "split.json")
+
+    @property
+    def held_out(self) -> dict[str, dict]:
+        """Those of the clips that the run is measured on."""
+        split = self.split
+        return split.get("test", split["validation"])
 
     @property
     def finished(self) -> dict[str, Any] | None:

@@ -1,7 +1,6 @@
 """Train a recipe in a run folder, or go on with it."""
 
 import hashlib
-import math
 import os
 import pathlib
 import shutil
@@ -11,23 +10,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_audio.data import (
-    EvaluationBatches,
-    Records,
-    Split,
-    TrainingBatches,
-    make_split,
-    open_records,
-)
+from keras_audio.data import Records, Split, make_split, open_records
 from keras_audio.files import folder_name, locked, read_json, replacing, write_json, write_text
-from keras_audio.models import cut_model
 from keras_audio.models.transfer import load_source, model_file, transfer_weights
 from keras_audio.recipes import Recipe, recipe_differences
 from keras_audio.training.environment import describe_environment
-from keras_audio.training.loop import TrainingLoop
+from keras_audio.training.fitting import Plan, fit
 from keras_audio.training.run_folder import RunFolder
 from keras_audio.training.statistics import feature_statistics
-from keras_audio.training.stopping import stop_requests
 
 # The weights that a fine-tuning begins with, as they were then.
 INITIAL_MODEL = "initial.keras"
@@ -104,20 +94,14 @@ def open_data(recipe: Recipe, data_dir: str | os.PathLike) -> tuple[Records, Spl
     Raises:
         ValueError: If the records are missing, or the fold is none of theirs.
     """
-    records = open_records(
-        recipe.dataset,
-        sample_rate=recipe.sample_rate,
-        channels=recipe.channels,
-        data_dir=data_dir,
-        pitch_variants=recipe.pitch_variants,
-    )
+    records = open_records(recipe.dataset, data_dir=data_dir, **recipe.records_form)
     if records.multi_label != recipe.multi_label:
         raise ValueError(
             "Expected a recipe of several labels a clip for records of several labels a clip, and "
             f"of one for one. Received: {recipe.name} with multi_label={recipe.multi_label} for "
             f"{recipe.dataset} with multi_label={records.multi_label}"
         )
-    return records, make_split(records, recipe.fold)
+    return records, make_split(records, recipe.fold, recipe.validation)
 
 
 def default_run_path(recipe: Recipe, runs_dir: str | os.PathLike) -> pathlib.Path:
@@ -147,82 +131,17 @@ def _train(
     statistics = _statistics(folder, recipe, records, split.train_folds)
     with distribution.scope():
         full = recipe.build_model(len(records.labels), statistics)
-        mixing, place = recipe.build_mixing() or (None, recipe.clip_boundary)
-        # Before the first part, or between it and the rest.
-        ends = dict.fromkeys([recipe.clip_boundary, place])
-        clip_steps, *parts = cut_model(full, *ends)
-        if mixing is not None:
-            mixing.build(None)
         if (folder.path / INITIAL_MODEL).is_file():
             transfer_weights(load_source(folder.path / INITIAL_MODEL), full)
-    devices = distribution.num_replicas_in_sync
-    if recipe.batch_size < devices:
-        raise ValueError(
-            f"Expected batch_size to be at least {devices}, the number of devices. "
-            f"Received: batch_size={recipe.batch_size}"
-        )
-    # With several devices a smaller batch could leave one without a clip, and batch norm's mean
-    # of no clip is not a number.
-    options = recipe.training_data | ({"whole_batches": True} if devices > 1 else {})
-    batches = TrainingBatches(
-        records,
-        split.train_folds,
-        clip_steps,
-        batch_size=recipe.batch_size,
-        seed=recipe.seed,
-        **options,
-    )
-    steps, steps_per_round = recipe.length(batches.steps_per_pass)
-    with distribution.scope():
-        optimizer = recipe.build_optimizer(batches.steps_per_pass)
-    loop = TrainingLoop(
+    fit(
         folder,
         full,
-        parts,
-        optimizer,
-        recipe.build_callbacks(),
-        mixing=mixing,
-        averaging_decay=recipe.averaging_decay,
-        multi_label=recipe.multi_label,
-        monitor=recipe.monitor,
-        keep_last=recipe.keeps_last,
-        snapshot_rounds=recipe.snapshot_rounds(math.ceil(steps / steps_per_round)),
-        strategy=distribution,
-    )
-    validation = EvaluationBatches(
         records,
-        split.validation_folds,
-        clip_steps,
-        batch_size=recipe.batch_size,
-        max_samples=recipe.max_samples,
-    ).dataset
-    if max_steps is not None and max_steps < steps_per_round:
-        steps = math.ceil(steps / steps_per_round) * max_steps
-        steps_per_round = max_steps
-        validation = validation.take(max_steps)
-    with stop_requests() as stop:
-        position = loop.train(
-            batches,
-            validation,
-            steps=steps,
-            steps_per_round=steps_per_round,
-            stop=stop,
-            progress=progress,
-        )
-    write_json(
-        folder.path / "done.json",
-        {
-            "epochs": position.epoch,
-            "iterations": position.history[-1]["iteration"],
-            "best_epoch": position.best_epoch,
-            "best_iteration": position.history[position.best_epoch - 1]["iteration"],
-            "best_value": position.best,
-            "kept": "last" if recipe.keeps_last else "best",
-            "kept_epoch": position.kept_epoch,
-            "steps_per_pass": batches.steps_per_pass,
-            "monitor": recipe.monitor,
-            "seconds": round(position.seconds, 1),
-        },
+        split,
+        Plan.of(recipe),
+        distribution=distribution,
+        max_steps=max_steps,
+        progress=progress,
     )
 
 
@@ -230,7 +149,8 @@ def _check_clips(recipe: Recipe, split: Split) -> None:
     """Refuse clips that the recipe cannot be trained on or measured with."""
     short = [
         clip.clip_id
-        for clip in [*split.train, *split.validation]
+        for _, clips in split.parts.values()
+        for clip in clips
         if clip.samples < recipe.min_samples
     ]
     if short:
@@ -244,7 +164,7 @@ def _check_clips(recipe: Recipe, split: Split) -> None:
             f"Expected batch_size to be at most {len(split.train)}, the number of training clips. "
             f"Received: batch_size={recipe.batch_size}"
         )
-    if not any(clip.labels for clip in split.validation):
+    if not all(any(clip.labels for clip in part) for part in (split.validation, split.test)):
         raise ValueError(
             f"Expected held-out clips of some class. Received: none in fold {recipe.fold} of "
             f"{recipe.dataset}"

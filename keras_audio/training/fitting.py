@@ -1,0 +1,158 @@
+"""Fit a model to the training clips of a run: what training and the rounds of pruning share."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from typing import Self
+
+import keras
+import tensorflow as tf
+
+from keras_audio.data import EvaluationBatches, Records, Split, TrainingBatches
+from keras_audio.files import write_json
+from keras_audio.models import cut_model
+from keras_audio.recipes import Recipe
+from keras_audio.training.loop import TrainingLoop
+from keras_audio.training.run_folder import RunFolder
+from keras_audio.training.stopping import stop_requests
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How long a model is fitted and by what; the data and their augmentation are the recipe's.
+
+    Args:
+        length: Steps at most and the steps of a round, from the steps of a pass.
+        build_optimizer: Makes the optimizer, from the steps of a pass.
+        callbacks: Keras callbacks that steer the training, new.
+        averaging_decay: Decay of the average of the weights that is measured and kept.
+        keeps_last: Whether the last round's weights are kept, not the best ones.
+        snapshot_rounds: The rounds, of so many, after which a copy of the model is put aside.
+    """
+
+    length: Callable[[int], tuple[int, int]]
+    build_optimizer: Callable[[int], keras.optimizers.Optimizer]
+    callbacks: Sequence[keras.callbacks.Callback]
+    averaging_decay: float | None = None
+    keeps_last: bool = False
+    snapshot_rounds: Callable[[int], list[int]] = lambda rounds: []
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> Self:
+        """The plan by which a recipe trains."""
+        return cls(
+            length=recipe.length,
+            build_optimizer=recipe.build_optimizer,
+            callbacks=recipe.build_callbacks(),
+            averaging_decay=recipe.averaging_decay,
+            keeps_last=recipe.keeps_last,
+            snapshot_rounds=recipe.snapshot_rounds,
+        )
+
+
+def fit(
+    folder: RunFolder,
+    full: keras.Model,
+    records: Records,
+    split: Split,
+    plan: Plan,
+    *,
+    distribution: tf.distribute.Strategy | None = None,
+    max_steps: int | None = None,
+    progress: bool = True,
+) -> None:
+    """Fit `full` by `plan` and the recipe of `folder`; writes its files, `done.json` last.
+
+    Where the folder has a checkpoint, that is where it goes on.
+
+    Args:
+        folder: The run folder.
+        full: The model from waveform to predictions, made under `distribution`.
+        records: The prepared data set.
+        split: Which of its clips train, and by which the best round is chosen.
+        plan: How long, and by what.
+        distribution: The strategy; None for the present one.
+        max_steps: Batches a round at most, of training and of validation.
+        progress: Whether to show a progress bar and a line a round.
+
+    Raises:
+        ValueError: If the batches are smaller than the number of devices.
+        Stopped: If the process got SIGTERM or SIGINT; a checkpoint was written.
+    """
+    recipe, distribution = folder.recipe, distribution or tf.distribute.get_strategy()
+    with distribution.scope():
+        mixing, place = recipe.build_mixing() or (None, recipe.clip_boundary)
+        # Before the first part, or between it and the rest.
+        ends = dict.fromkeys([recipe.clip_boundary, place])
+        clip_steps, *parts = cut_model(full, *ends)
+        if mixing is not None:
+            mixing.build(None)
+    devices = distribution.num_replicas_in_sync
+    if recipe.batch_size < devices:
+        raise ValueError(
+            f"Expected batch_size to be at least {devices}, the number of devices. "
+            f"Received: batch_size={recipe.batch_size}"
+        )
+    # With several devices a smaller batch could leave one without a clip, and batch norm's mean
+    # of no clip is not a number.
+    options = recipe.training_data | ({"whole_batches": True} if devices > 1 else {})
+    batches = TrainingBatches(
+        records,
+        split.train_folds,
+        clip_steps,
+        batch_size=recipe.batch_size,
+        seed=recipe.seed,
+        **options,
+    )
+    steps, steps_per_round = plan.length(batches.steps_per_pass)
+    with distribution.scope():
+        optimizer = plan.build_optimizer(batches.steps_per_pass)
+    loop = TrainingLoop(
+        folder,
+        full,
+        parts,
+        optimizer,
+        plan.callbacks,
+        mixing=mixing,
+        averaging_decay=plan.averaging_decay,
+        multi_label=recipe.multi_label,
+        monitor=recipe.monitor,
+        keep_last=plan.keeps_last,
+        snapshot_rounds=plan.snapshot_rounds(math.ceil(steps / steps_per_round)),
+        strategy=distribution,
+    )
+    validation = EvaluationBatches(
+        records,
+        split.validation_folds,
+        clip_steps,
+        batch_size=recipe.batch_size,
+        max_samples=recipe.max_samples,
+    ).dataset
+    if max_steps is not None and max_steps < steps_per_round:
+        steps = math.ceil(steps / steps_per_round) * max_steps
+        steps_per_round = max_steps
+        validation = validation.take(max_steps)
+    with stop_requests() as stop:
+        position = loop.train(
+            batches,
+            validation,
+            steps=steps,
+            steps_per_round=steps_per_round,
+            stop=stop,
+            progress=progress,
+        )
+    write_json(
+        folder.path / "done.json",
+        {
+            "epochs": position.epoch,
+            "iterations": position.history[-1]["iteration"],
+            "best_epoch": position.best_epoch,
+            "best_iteration": position.history[position.best_epoch - 1]["iteration"],
+            "best_value": position.best,
+            "kept": "last" if plan.keeps_last else "best",
+            "kept_epoch": position.kept_epoch,
+            "steps_per_pass": batches.steps_per_pass,
+            "monitor": recipe.monitor,
+            "seconds": round(position.seconds, 1),
+        },
+    )
