@@ -18,7 +18,9 @@ def imports(path, anywhere):
             yield node.module.split(".")[0]
 
 
-@pytest.mark.parametrize("room", ["layers", "models", "importers", "augment", "schedules"])
+@pytest.mark.parametrize(
+    "room", ["layers", "models", "importers", "augment", "schedules", "compress"]
+)
 def test_rooms_that_run_on_any_keras_backend_import_no_tensorflow(room):
     files = sorted((PACKAGE / room).glob("*.py"))
     assert files
