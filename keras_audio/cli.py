@@ -279,6 +279,7 @@ def _export_run(run: "RunFolder", path: str | os.PathLike, *, overwrite: bool) -
         path,
         labels=run.labels,
         sample_rate=run.sample_rate,
+        resampling=run.resampling,
         clip_samples=run.recipe.max_samples,
         overwrite=overwrite,
     )

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_audio.audio import check_resampling
+
 # Windows for a model of any length of which nothing else is known: the clips of AudioSet, the
 # longest of any data set here. Without a bound, an hour of sound would need an hour's activations.
 WINDOW_SECONDS = 10
@@ -22,6 +24,8 @@ class Classifier:
         sample_rate: Of the waveforms, in Hz.
         channels: Audio channels of the waveforms.
         clip_samples: Length of a window; None is ten seconds.
+        resampling: How sounds of another rate get that one, as the sounds that the model was
+            trained on did; see `keras_audio.audio.read_audio`.
 
     Example:
         >>> def loudness(batch):
@@ -49,12 +53,14 @@ class Classifier:
         sample_rate: int,
         channels: int,
         clip_samples: int | None = None,
+        resampling: str = "soxr",
     ) -> None:
         self._serve = serve
         self.labels = list(labels)
         self.sample_rate = sample_rate
         self.channels = channels
         self.clip_samples = clip_samples or WINDOW_SECONDS * sample_rate
+        self.resampling = check_resampling(resampling)
 
     def windows(self, waveform: np.ndarray, hop: int | None = None) -> list[np.ndarray]:
         """Cut a waveform into windows of `clip_samples`; a shorter one is the only window.
@@ -178,7 +184,7 @@ def load_classifier(path: str | os.PathLike) -> Classifier:
         path: A SavedModel folder of this package, or a run folder.
 
     Returns:
-        The classifier, with the names, sample rate and channels it was trained with.
+        The classifier, with the names, sample rate, resampling and channels it was trained with.
 
     Raises:
         ValueError: If `path` is neither, or cannot be read.
@@ -229,6 +235,8 @@ def _from_export(path: pathlib.Path) -> Classifier:
         sample_rate=int(metadata["sample_rate"]),
         channels=int(metadata["channels"]),
         clip_samples=None if length < 0 else length,
+        # Exports from before there was a choice do not name it.
+        resampling=metadata.get("resampling", b"soxr").decode(),
     )
 
 
@@ -244,4 +252,5 @@ def _from_run(path: pathlib.Path) -> Classifier:
         sample_rate=run.sample_rate,
         channels=run.channels,
         clip_samples=window_samples(model, run.recipe.max_samples),
+        resampling=run.resampling,
     )

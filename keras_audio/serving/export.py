@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_audio.audio import check_resampling
 from keras_audio.files import replacing, write_json, write_text
 
 OUTPUTS = ("probabilities", "embedding")
@@ -31,14 +32,16 @@ def export_saved_model(
     clip_samples: int | None = None,
     probe: Sequence[np.ndarray] = (),
     overwrite: bool = False,
+    resampling: str = "soxr",
 ) -> pathlib.Path:
     """Write `model` as a SavedModel, after a fresh process with TensorFlow alone agreed with it.
 
     The signature `serving_default` takes `waveform` float32 (batch, samples, channels) at
     `sample_rate`, any number of samples, and answers `probabilities` (batch, classes) and
     `embedding` (batch, features), both float32. The signature `metadata` takes nothing and answers
-    `labels`, `sample_rate`, `channels` and `clip_samples` (the windows that `Classifier` cuts a
-    longer sound into; -1 where none was given and the model takes any length: then its own choice).
+    `labels`, `sample_rate`, `resampling`, `channels` and `clip_samples` (the windows that
+    `Classifier` cuts a longer sound into; -1 where none was given and the model takes any length:
+    then its own choice).
     `assets/labels.txt` and `assets/metadata.json` say the same, and
     `export.json` what the check measured.
 
@@ -53,6 +56,8 @@ def export_saved_model(
             that pads or cuts to one length needs no telling, and hears no more than that.
         probe: Waveforms (samples, channels) to check as well as noise, silence and a tone.
         overwrite: Replace an earlier export at `path`.
+        resampling: How the sounds that the model was trained on got that rate; see
+            `keras_audio.audio.read_audio`.
 
     Returns:
         `path`.
@@ -78,6 +83,7 @@ def export_saved_model(
     labels = list(labels)
     channels = _check_model(model)
     _check_arguments(model, path, labels, sample_rate, clip_samples, overwrite)
+    check_resampling(resampling)
     length = window_samples(model, clip_samples)
 
     batches = _check_batches(sample_rate, channels, length, probe)
@@ -87,6 +93,7 @@ def export_saved_model(
         "model": model.name,
         "labels": labels,
         "sample_rate": int(sample_rate),
+        "resampling": resampling,
         "channels": channels,
         "clip_samples": length,
         "versions": {
@@ -257,6 +264,7 @@ def _write(model: keras.Model, folder: pathlib.Path, metadata: dict[str, Any]) -
         return {
             "labels": tf.constant(metadata["labels"]),
             "sample_rate": tf.constant(metadata["sample_rate"], tf.int32),
+            "resampling": tf.constant(metadata["resampling"]),
             "channels": tf.constant(metadata["channels"], tf.int32),
             "clip_samples": tf.constant(-1 if length is None else length, tf.int32),
         }

@@ -81,7 +81,8 @@ def predict_files(
 ) -> Iterator[FilePrediction]:
     """Predict the files and folders in `paths`, in order, each as soon as its batch is done.
 
-    A few threads decode, resample and mix down ahead of the model; what is in memory does not grow
+    A few threads decode, resample (as the records were that the model was trained on, whole files
+    before windows are cut) and mix down ahead of the model; what is in memory does not grow
     with the number of files. A file that cannot be read gives an error, and the others go on.
 
     Args:
@@ -227,7 +228,10 @@ def _decoded(
     def read(path: pathlib.Path) -> np.ndarray | ValueError:
         try:
             waveform, _ = read_audio(
-                path, sample_rate=classifier.sample_rate, channels=classifier.channels
+                path,
+                sample_rate=classifier.sample_rate,
+                channels=classifier.channels,
+                resampling=classifier.resampling,
             )
         except ValueError as error:
             return error

@@ -32,8 +32,8 @@ def replay(folder: str, waveforms_file: str, answers_file: str) -> None:
             for output, value in serve(waveform=tf.constant(waveforms[name])).items():
                 answers[f"{name}/{output}"] = value.numpy()
     for entry, value in loaded.signatures["metadata"]().items():
-        # Strings come as objects, which .npz would have to pickle.
-        value = value.numpy()
+        # Strings come as objects, which .npz would have to pickle, and a single one as bytes.
+        value = np.asarray(value.numpy())
         answers[f"metadata/{entry}"] = value.astype(np.bytes_) if value.dtype == object else value
     if "keras_audio" in sys.modules:
         raise RuntimeError("keras_audio was imported by the process that is to do without it")

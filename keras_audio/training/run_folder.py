@@ -43,6 +43,11 @@ class RunFolder:
         return self.recipe.sample_rate
 
     @property
+    def resampling(self) -> str:
+        """How sounds get that rate, as of `keras_audio.audio.read_audio`."""
+        return self.recipe.resampling
+
+    @property
     def channels(self) -> int:
         """Audio channels that the model expects."""
         return self.recipe.channels
@@ -69,8 +74,11 @@ class RunFolder:
         path = self.path / "done.json"
         return read_json(path) if path.is_file() else None
 
-    def model(self):
-        """The full Keras model with the best weights so far, from waveform to predictions.
+    def model(self, file: str = "model.keras"):
+        """A full Keras model, from waveform to predictions: that with the best weights so far.
+
+        Args:
+            file: Which of the folder's.
 
         Raises:
             ValueError: If no epoch has ended yet, or the file cannot be read.
@@ -79,7 +87,7 @@ class RunFolder:
 
         import keras_audio.custom_objects  # noqa: F401 - makes our layers known to Keras
 
-        path = self.path / "model.keras"
+        path = self.path / file
         if not path.is_file():
             raise ValueError(f"Expected a run that trained for an epoch at least. Received: {path}")
         try:

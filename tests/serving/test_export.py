@@ -74,6 +74,7 @@ def test_signatures_assets_and_figures(exported):
     stored = json.loads((exported / "assets/metadata.json").read_text())
     assert stored["labels"] == LABELS and stored["sample_rate"] == RATE
     assert stored["clip_samples"] == CLIP and stored["channels"] == 1
+    assert metadata["resampling"].numpy() == b"soxr" and stored["resampling"] == "soxr"
     figures = json.loads((exported / "export.json").read_text())
     assert 0 <= figures["max_abs_difference"]["probabilities"] <= 1e-5
     assert figures["tolerance"] == 1e-5
@@ -89,7 +90,7 @@ def test_the_graph_of_serving_holds_no_optimizer(tmp_path):
     model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
     model.fit(np.zeros((2, CLIP, 1), "float32"), np.eye(3)[:2], verbose=0)
     metadata = {"labels": LABELS, "sample_rate": RATE, "channels": 1, "clip_samples": CLIP}
-    export._write(model, tmp_path / "model", metadata)
+    export._write(model, tmp_path / "model", metadata | {"resampling": "soxr"})
     variables = tf.train.list_variables(str(tmp_path / "model/variables/variables"))
     names = [name for name, _ in variables]
     stored = [name for name in names if name.startswith("served_variables/")]

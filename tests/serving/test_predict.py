@@ -88,7 +88,7 @@ def test_results_come_in_order_before_the_last_file_is_read(classifier, folder, 
     """Reading stays a few files ahead: what is in memory does not grow with their number."""
     started, lock = [], threading.Lock()
 
-    def read(path, sample_rate, channels):
+    def read(path, sample_rate, channels, resampling):
         with lock:
             started.append(path)
         return np.full((500, channels), int(path.stem) % 7, np.float32), sample_rate
@@ -206,7 +206,7 @@ def test_a_csv_that_cannot_be_written_is_said_before_any_prediction(tmp_path):
 def test_predict_writes_names_that_are_not_utf8(exported, tmp_path, capfd, monkeypatch):
     good, bad = (os.fsdecode(os.fsencode(tmp_path / "caf") + end) for end in (b"\xe9", b"\xe8.wav"))
 
-    def read(path, sample_rate, channels):
+    def read(path, sample_rate, channels, resampling):
         if str(path) == bad:
             raise audio.AudioFileError(bad, "it is empty")
         return np.full((900, channels), 0.5, np.float32), sample_rate
