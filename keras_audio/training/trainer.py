@@ -5,6 +5,7 @@ import os
 import pathlib
 import shutil
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -77,7 +78,7 @@ def train(
     session = describe_environment() | {"strategy": strategy, "deterministic": deterministic}
     with locked(path.absolute().with_name(f".{path.absolute().name}.lock"), "train this run"):
         if force:
-            _discard(path)
+            discard_run(path)
         folder = _open_run(
             path, recipe, records, split.to_dict(), session, init_from, resume=resume
         )
@@ -187,9 +188,12 @@ def _check_source(
     transfer_weights(load_source(file), recipe.build_model(num_classes))
 
 
-def _discard(path: pathlib.Path) -> None:
-    """Delete a run in such an order that a kill leaves no folder that looks like a whole run."""
-    if (path / "recipe.json").is_file():
+def discard_run(path: pathlib.Path, marker: str = "recipe.json") -> None:
+    """Delete a run in such an order that a kill leaves no folder that looks like a whole run.
+
+    A folder without the file `marker` is none, and stays.
+    """
+    if (path / marker).is_file():
         aside = path.absolute().with_name(f".{path.absolute().name}.discarded")
         shutil.rmtree(aside, ignore_errors=True)
         path.rename(aside)
@@ -234,14 +238,26 @@ def _open_run(
     found = {file.name for file in path.iterdir()} if path.exists() else set()
     if found - begun:
         raise ValueError(f"Expected a new or empty folder for the run. Received: {path}")
-    write_text(path / "labels.txt", "".join(f"{label}\n" for label in records.labels))
-    write_json(path / "environment.json", session)
-    write_json(path / "split.json", split)
     if init_from is not None:
         source = model_file(init_from)
         with replacing(path / INITIAL_MODEL) as temporary:
             shutil.copyfile(source, temporary)
-        write_json(path / "initial.json", {"source": str(init_from), "sha256": _sha256(source)})
+        digest = file_digest(source)
+        write_json(path / "initial.json", {"source": str(init_from), "sha256": digest})
+    return begin_run(path, recipe, records.labels, split, session)
+
+
+def begin_run(
+    path: pathlib.Path,
+    recipe: Recipe,
+    labels: Sequence[str],
+    split: dict,
+    session: dict[str, Any],
+) -> RunFolder:
+    """Write what every run folder begins with; what else it is to hold must be there already."""
+    write_text(path / "labels.txt", "".join(f"{label}\n" for label in labels))
+    write_json(path / "environment.json", session)
+    write_json(path / "split.json", split)
     # Last, since a folder with a recipe is a run.
     write_json(path / "recipe.json", recipe.to_dict())
     return RunFolder(path)
@@ -253,14 +269,15 @@ def _check_same_source(folder: RunFolder, init_from: str | os.PathLike | None) -
         return
     initial = folder.path / "initial.json"
     begun = read_json(initial) if initial.is_file() else {"source": "new weights", "sha256": ""}
-    if begun["sha256"] != _sha256(model_file(init_from)):
+    if begun["sha256"] != file_digest(model_file(init_from)):
         raise ValueError(
             f"Expected the weights that {folder.path} was begun with, from {begun['source']}. "
             f"Received: init_from={init_from}"
         )
 
 
-def _sha256(path: pathlib.Path) -> str:
+def file_digest(path: pathlib.Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
