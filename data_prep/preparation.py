@@ -17,6 +17,7 @@ from data_prep import (
     esc50,
     ravdess,
     tau_urban_2019,
+    tau_urban_2020,
     toy_scenes,
     toy_sounds,
     urbansound8k,
@@ -34,6 +35,7 @@ _DATASETS = {
             for module in (audio_folder, esc10, esc50, urbansound8k, ravdess)
         ),
         *tau_urban_2019.DATASETS,
+        *tau_urban_2020.DATASETS,
         *toy_scenes.DATASETS,
     )
 }

@@ -4,7 +4,9 @@ A task is a folder with `audio/*.wav`, `meta.csv` and the lists of its one offic
 `evaluation_setup/`; all tables are tab-separated.
 """
 
+import collections
 import dataclasses
+import hashlib
 import pathlib
 import re
 from collections.abc import Mapping, Sequence
@@ -24,8 +26,7 @@ META = "meta.csv"
 LIST_COLUMNS = ("filename", "scene_label")
 META_COLUMNS = ("filename", "scene_label", "identifier", "source_label")
 
-# The split has no second part to hold out: fold 2 is there to train on.
-_TEST_FOLD, _TRAIN_FOLD = 1, 2
+_TEST_FOLD = 1
 _NAME = re.compile(
     r"audio/(?P<scene>[a-z_]+)-(?P<city>[a-z]+)-(?P<location>[0-9]+)-[0-9]+-(?P<device>[a-z])\.wav",
     re.ASCII,
@@ -48,6 +49,8 @@ class Task:
         labels: The class names in order, `UNKNOWN` last where the task is open-set.
         device_groups: The letters of the recording devices that a report takes together, by the
             group's name.
+        scenes: The scenes of each class, where the scenes are not the classes.
+        validation: What part of the clips to train on is in a fold of its own.
     """
 
     folder: str
@@ -59,6 +62,8 @@ class Task:
     device_groups: Mapping[str, tuple[str, ...]] = dataclasses.field(
         default_factory=lambda: {"A": ("a",)}, hash=False
     )
+    scenes: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict, hash=False)
+    validation: float = 0.0
 
     @property
     def devices(self) -> tuple[str, ...]:
@@ -78,7 +83,12 @@ def list_clips(task: Task, card: DatasetCard, source: pathlib.Path) -> ClipList:
     <location>`, and its attributes are device, city and location: from its name, which must be of
     the class that the list says, and agree with `meta.csv` where that has the clip. Names of
     unknown scenes may be of any form; what neither their name nor `meta.csv` says is "unknown", and
-    a clip without a location a recording of its own.
+    a clip without a location a recording of its own. Where classes are of several scenes, the scene
+    is an attribute too.
+
+    Of a task with a validation part, fold 2 is that part of the clips to train on, in each scene,
+    and fold 3 the others. Whole locations are chosen, by a hash of their names: so the order of the
+    list does not matter.
 
     Args:
         task: What is expected.
@@ -86,14 +96,16 @@ def list_clips(task: Task, card: DatasetCard, source: pathlib.Path) -> ClipList:
         source: The folder of the task, or the one it was unpacked in.
 
     Raises:
-        ValueError: If a list is missing, a row does not hold together, or a location has clips in
-            both lists.
+        ValueError: If a list is missing, a row does not hold together, a location has clips in
+            both lists, or there are too few locations for a validation part.
     """
     root = find_root(source, TRAIN_LIST, task.folder, card)
     meta = _read_meta(root)
     test = _read_list(task, root, TEST_LIST, _TEST_FOLD, meta)
-    train = _read_list(task, root, TRAIN_LIST, _TRAIN_FOLD, meta)
+    train = _read_list(task, root, TRAIN_LIST, _TEST_FOLD + 1, meta)
     _check_locations(root, train, test)
+    if task.validation:
+        train = _with_validation(task, root, train)
     clips = (*test, *train)
     return ClipList(
         root=root,
@@ -129,17 +141,23 @@ def _clip(task: Task, where: str, row: dict[str, str], fold: int, meta: _Meta) -
             f"Received: scene_label={label!r}"
         )
     name = _NAME.fullmatch(file)
-    official = name and name["scene"] == label and name["device"] in task.devices
+    scenes = task.scenes.get(label, (label,))
+    official = name and name["scene"] in scenes and name["device"] in task.devices
     if label != UNKNOWN and not official:
+        of_class = f"{label} ({' or '.join(scenes)})" if task.scenes else label
         raise ValueError(
-            f"Expected a file name like audio/{label}-lisbon-1000-40000-a.wav (scene-city-location-"
-            f"segment-device) of a clip of {label} by device {' or '.join(task.devices)} in "
-            f"{where}. Received: filename={row['filename']!r}"
+            f"Expected a file name like audio/{scenes[0]}-lisbon-1000-40000-a.wav (scene-city-"
+            f"location-segment-device) of a clip of {of_class} by device "
+            f"{' or '.join(task.devices)} in {where}. Received: filename={row['filename']!r}"
         )
     named = (f"{name['city']}-{name['location']}", name["device"]) if name else ("", "")
-    identifier, device = _place(file, label, named, meta)
+    # Where classes are of several scenes, `meta.csv` may say either.
+    names = (label, name["scene"]) if task.scenes else (label,)
+    identifier, device = _place(file, names, named, meta)
     city, _, location = identifier.rpartition("-")
     attributes = {"device": device, "city": city, "location": location}
+    if task.scenes:
+        attributes["scene"] = name["scene"]
     clip_id = file.removeprefix("audio/").removesuffix(".wav")
     return Clip(
         clip_id=clip_id,
@@ -151,17 +169,20 @@ def _clip(task: Task, where: str, row: dict[str, str], fold: int, meta: _Meta) -
     )
 
 
-def _place(file: str, label: str, named: tuple[str, str], meta: _Meta) -> tuple[str, str]:
+def _place(
+    file: str, labels: Sequence[str], named: tuple[str, str], meta: _Meta
+) -> tuple[str, str]:
     """Location and device of a clip: those of its name, or those that `meta.csv` states."""
     if file not in meta:
         return named
     where, row = meta[file]
     identifier = row.get("identifier", "")
     # What stands there for all unknown scenes, such as "unknown", is no place that they share.
-    if label == UNKNOWN and not _PLACE.fullmatch(identifier):
+    unknown = UNKNOWN in labels
+    if unknown and not _PLACE.fullmatch(identifier):
         identifier = ""
     stated = identifier or named[0], row.get("source_label") or named[1]
-    if row["scene_label"] != label or (label != UNKNOWN and stated != named):
+    if row["scene_label"] not in labels or (not unknown and stated != named):
         raise ValueError(
             f"Expected {where} to agree with the split's list and the file name. "
             f"Received: row={','.join(row.values())!r}"
@@ -177,6 +198,45 @@ def _check_locations(root: pathlib.Path, train: list[Clip], test: list[Clip]) ->
             f"Expected {TRAIN_LIST} and {TEST_LIST} to share no location, got "
             f"{', '.join(shared[:3])}{more} in both. Received: source={root}"
         )
+
+
+def _with_validation(task: Task, root: pathlib.Path, train: list[Clip]) -> list[Clip]:
+    """Give `train` with the clips that do not validate moved to the next fold."""
+    sizes = collections.Counter(clip.source for clip in train)
+    scenes_at = collections.defaultdict(set)
+    for clip in train:
+        scenes_at[clip.source].add(clip.attributes.get("scene", clip.label))
+    strata = collections.defaultdict(list)
+    for location in sorted(sizes, key=_hash):
+        strata[tuple(sorted(scenes_at[location]))].append(location)
+    chosen = {
+        location
+        for locations in strata.values()
+        for location in _about(task.validation, {place: sizes[place] for place in locations})
+    }
+    if not chosen:
+        raise ValueError(
+            f"Expected two locations of a scene in {TRAIN_LIST} at least, one to validate with. "
+            f"Received: source={root}"
+        )
+    return [
+        clip if clip.source in chosen else dataclasses.replace(clip, fold=clip.fold + 1)
+        for clip in train
+    ]
+
+
+def _about(share: float, sizes: Mapping[str, int]) -> list[str]:
+    """Choose locations with about a share of all clips: one of two or more, but never all."""
+    wanted, chosen, taken = share * sum(sizes.values()), [], 0
+    for location, size in sizes.items():
+        if abs(taken + size - wanted) < abs(taken - wanted):
+            chosen.append(location)
+            taken += size
+    return chosen or [min(sizes, key=sizes.get)] * (len(sizes) > 1)
+
+
+def _hash(location: str) -> bytes:
+    return hashlib.blake2b(location.encode(), digest_size=16).digest()
 
 
 def _notes(task: Task, train: list[Clip], test: list[Clip], meta: _Meta) -> tuple[str, ...]:
@@ -209,4 +269,7 @@ def _groups(task: Task, clips: Sequence[Clip]) -> dict[str, dict[str, list[str]]
         },
         "city": {city: [city] for city in sorted(cities)},
     }
+    if task.scenes:
+        scenes = {clip.attributes["scene"] for clip in clips}
+        groups["scene"] = {scene: [scene] for scene in sorted(scenes)}
     return {attribute: by_name for attribute, by_name in groups.items() if len(by_name) > 1}

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import soundfile
 
-from data_prep import scene_synthesis, tau_urban_2019
+from data_prep import scene_synthesis, tau_urban_2019, tau_urban_2020
 from data_prep.clips import Dataset
 from data_prep.tau_layout import (
     LIST_COLUMNS,
@@ -34,7 +34,8 @@ _TRAIN_CITIES = ("barcelona", "helsinki", "lyon")
 _TEST_CITIES = ("barcelona", "lyon", "milan")
 _UNKNOWN_SCENES = tuple(sorted(set(scene_synthesis.SCENES) - set(SCENES)))
 # What `write_toy_scenes` writes unless it is told otherwise: clips to train on, and to test on.
-_CLIPS = {"1a": (60, 30), "1b": (80, 90), "1c": (78, 39)}
+_CLIPS = {"1a": (60, 30), "1b": (80, 90), "1c": (78, 39), "3class": (60, 30)}
+_TASKS = tau_urban_2019.TASKS | tau_urban_2020.TASKS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +43,7 @@ class _Recording:
     """Ten seconds at one location, and the devices that recorded them."""
 
     scene: str
+    label: str
     city: str
     location: int
     segment: int
@@ -49,12 +51,9 @@ class _Recording:
     train: bool
 
     @property
-    def label(self) -> str:
-        return self.scene if self.scene in SCENES else UNKNOWN
-
-    @property
     def name(self) -> str:
-        return f"{self.label}-{self.city}-{self.location}-{self.segment}"
+        scene = self.scene if self.scene in SCENES else UNKNOWN
+        return f"{scene}-{self.city}-{self.location}-{self.segment}"
 
     @property
     def rows(self) -> list[tuple[str, ...]]:
@@ -81,16 +80,16 @@ def write_toy_scenes(
 
     Args:
         folder: Where to; an existing folder is replaced once the new one is complete.
-        task: Which of `tau_urban_2019.TASKS`.
+        task: Which of `tau_urban_2019.TASKS` and `tau_urban_2020.TASKS`.
         scenes: Which scenes; `None` for the ten, and in the open set those that are none of them.
         segments: Clips of each location to train on; those to test on have half as many, at least
             one.
         seconds: Length of the clips.
 
     Returns:
-        The folder, which `prepare` takes as a source of `tau_urban_2019/<task>` too.
+        The folder, which `prepare` takes as a source of the official data set too.
     """
-    folder, form = pathlib.Path(folder), tau_urban_2019.TASKS[task]
+    folder, form = pathlib.Path(folder), _TASKS[task]
     if scenes is None:
         scenes = SCENES + (_UNKNOWN_SCENES if UNKNOWN in form.labels else ())
     recordings = list(_recordings(form, scenes, segments))
@@ -111,13 +110,15 @@ def write_toy_scenes(
 
 def _recordings(form: Task, scenes: Sequence[str], segments: int) -> Iterator[_Recording]:
     location, segment = itertools.count(1000), itertools.count(40000)
+    class_of = {scene: label for label, group in form.scenes.items() for scene in group}
     for train, cities in ((True, _TRAIN_CITIES), (False, _TEST_CITIES)):
         for scene, city in itertools.product(scenes, cities):
             here = next(location)
+            label = class_of.get(scene, scene if scene in form.labels else UNKNOWN)
             for take in range(segments if train else max(1, segments // 2)):
                 all_devices = take == 0 and (city == cities[0] or not train)
                 devices = form.devices if all_devices else form.devices[:1]
-                yield _Recording(scene, city, here, next(segment), devices, train)
+                yield _Recording(scene, label, city, here, next(segment), devices, train)
 
 
 def _write_sounds(root: pathlib.Path, recording: _Recording, form: Task, seconds: float) -> None:
@@ -135,10 +136,9 @@ def _write_table(path: pathlib.Path, columns: Sequence[str], rows: Iterable[Sequ
         table.writerows(row[: len(columns)] for row in rows)
 
 
-def _dataset(official: Dataset) -> Dataset:
-    name = official.card.name.partition("/")[2]
+def _dataset(name: str, official: Dataset) -> Dataset:
     train, test = _CLIPS[name]
-    task = dataclasses.replace(tau_urban_2019.TASKS[name], train_clips=train, test_clips=test)
+    task = dataclasses.replace(_TASKS[name], train_clips=train, test_clips=test)
     card = dataclasses.replace(
         official.card,
         name=f"toy_scenes/{name}",
@@ -155,4 +155,5 @@ def _dataset(official: Dataset) -> Dataset:
     )
 
 
-DATASETS = tuple(map(_dataset, tau_urban_2019.DATASETS))
+_OFFICIAL = (*tau_urban_2019.DATASETS, *tau_urban_2020.DATASETS)
+DATASETS = tuple(map(_dataset, _TASKS, _OFFICIAL))

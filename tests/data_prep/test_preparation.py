@@ -268,7 +268,7 @@ def test_unknown_names_answer_with_a_near_one(tmp_path):
 @pytest.mark.parametrize(
     ("name", "meant"),
     [
-        ("toy_scenes", "toy_scenes/1a or toy_scenes/1b or toy_scenes/1c"),
+        ("toy_scenes", "toy_scenes/1a or toy_scenes/1b or toy_scenes/1c or toy_scenes/3class"),
         ("tau_urban2019", "tau_urban_2019/1a or tau_urban_2019/1b or tau_urban_2019/1c"),
         ("toy_scenes_1b", "toy_scenes/1b"),
         ("tau_urban_2019_1a", "tau_urban_2019/1a"),
@@ -316,7 +316,7 @@ def test_a_folder_that_is_not_records_is_refused(pets, tmp_path):
 
 def test_cards_and_listing_need_no_tensorflow():
     code = (
-        "import sys, data_prep; assert len(data_prep.cards()) == 12;"
+        "import sys, data_prep; assert len(data_prep.cards()) == 14;"
         "bad = {'tensorflow', 'tensorflow_datasets', 'keras', 'sklearn'} & set(sys.modules);"
         "sys.exit(repr(bad) if bad else 0)"
     )

@@ -6,12 +6,12 @@ import shutil
 
 import pytest
 from sources import records, write_sound
+from tau_lists import META_HEADER, TEST, TRAIN, clip_of, meta_of, write_lists, write_rows
 
 import data_prep
 from data_prep.tau_urban_2019 import DATASETS, TASKS
 
 OFFICIAL = {dataset.card.name.partition("/")[2]: dataset for dataset in DATASETS}
-TRAIN, TEST = "evaluation_setup/fold1_train.csv", "evaluation_setup/fold1_evaluate.csv"
 
 # Two scenes, three cities; Milan is in the test list alone.
 TRAIN_ROWS = [
@@ -23,39 +23,14 @@ TEST_ROWS = [
     ("audio/bus-milan-1003-40004-a.wav", "bus"),
     ("audio/park-lyon-1004-40005-a.wav", "park"),
 ]
-META_HEADER = ("filename", "scene_label", "identifier", "source_label")
-
-
-def write_rows(path, header, rows, newline="\n"):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = ["\t".join(row) for row in (header, *rows)]
-    path.write_bytes("".join(line + newline for line in lines).encode())
-
-
-def meta_of(rows):
-    """The rows of `meta.csv` for clips with names of the official form."""
-    return [
-        (name, label, f"{city}-{location}", end[0])
-        for name, label in rows
-        for _, city, location, _, end in [name.split("-")]
-    ]
 
 
 def write_layout(root, train=TRAIN_ROWS, test=TEST_ROWS, meta=(), newline="\n"):
-    write_rows(root / TRAIN, META_HEADER[:2], train, newline)
-    write_rows(root / TEST, META_HEADER[:2], test, newline)
-    if meta:
-        write_rows(root / "meta.csv", META_HEADER, meta, newline)
-    return root
+    return write_lists(root, train, test, meta, newline)
 
 
 def list_task(root, task="1a"):
     return OFFICIAL[task].list_clips(root)
-
-
-def clip_of(clip_list, clip_id):
-    (clip,) = [clip for clip in clip_list.clips if clip.clip_id == clip_id]
-    return clip
 
 
 # --- what is listed ------------------------------------------------------------------------------

@@ -8,19 +8,20 @@ import soundfile
 from sources import tree
 
 import data_prep
-from data_prep import scene_synthesis, tau_urban_2019
+from data_prep import scene_synthesis, tau_urban_2019, tau_urban_2020
 from data_prep.scene_synthesis import Place
 from data_prep.tau_layout import SCENES
 from data_prep.toy_scenes import DATASETS, write_toy_scenes
 from keras_audio.data import make_split, open_records
 
 TOYS = {dataset.card.name.partition("/")[2]: dataset for dataset in DATASETS}
-OFFICIAL = {dataset.card.name.partition("/")[2]: dataset for dataset in tau_urban_2019.DATASETS}
+TASKS = tau_urban_2019.TASKS | tau_urban_2020.TASKS
+OFFICIAL = dict(zip(TASKS, tau_urban_2019.DATASETS + tau_urban_2020.DATASETS, strict=True))
 
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory):
-    """All three tasks with three scenes, one of the open set's, of a fifth of a second."""
+    """All tasks with two or three scenes, one of the open set's, of a fifth of a second."""
     folder = tmp_path_factory.mktemp("toy_scenes")
     for task in TOYS:
         scenes = ("bus", "park", "beach") if task == "1c" else ("bus", "park")
@@ -28,20 +29,22 @@ def sources(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("task", ["1a", "1b", "1c"])
+@pytest.mark.parametrize("task", ["1a", "1b", "1c", "3class"])
 def test_files_are_those_of_the_official_archives(sources, task):
-    root = sources / task / tau_urban_2019.TASKS[task].folder
+    root = sources / task / TASKS[task].folder
     names = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
     setup = {f"evaluation_setup/fold1_{part}.csv" for part in ("train", "evaluate", "test")}
     assert {name for name in names if not name.startswith("audio/")} == {"meta.csv", *setup}
     for path in root.glob("audio/*"):
         info = soundfile.info(path)
         assert (info.format, info.subtype, info.duration) == ("WAV", "PCM_24", 0.2)
-        assert info.samplerate == OFFICIAL[task].card.sample_rate
+        assert info.samplerate == TASKS[task].sample_rate
         assert info.channels == OFFICIAL[task].card.channels
     tables = {name: (root / name).read_text().splitlines() for name in names if ".csv" in name}
     assert tables["meta.csv"][0] == "filename\tscene_label\tidentifier\tsource_label"
-    assert "audio/bus-barcelona-1000-40000-a.wav\tbus\tbarcelona-1000\ta" in tables["meta.csv"]
+    label = "transportation" if task == "3class" else "bus"
+    first = f"audio/bus-barcelona-1000-40000-a.wav\t{label}\tbarcelona-1000\ta"
+    assert first in tables["meta.csv"]
     assert tables["evaluation_setup/fold1_train.csv"][0] == "filename\tscene_label"
     test = [line.split("\t")[0] for line in tables["evaluation_setup/fold1_evaluate.csv"]]
     assert tables["evaluation_setup/fold1_test.csv"] == test
@@ -63,6 +66,18 @@ def test_they_are_read_as_the_official_ones(sources, task):
     assert set(clips_at.values()) == {1, 2}
     devices = {clip.attributes["device"] for clip in ours.clips}
     assert devices == ({"a", "b", "c"} if task == "1b" else {"a"})
+
+
+def test_three_classes_have_places_to_validate_with(tmp_path):
+    dataset = TOYS["3class"]
+    assert (dataset.card.sample_rate, dataset.card.resampling) == (18000, "fourier")
+    write_toy_scenes(tmp_path / "3class", "3class", seconds=0.01)
+    clip_list = dataset.list_clips(tmp_path / "3class")
+    assert clip_list.clips == OFFICIAL["3class"].list_clips(tmp_path / "3class").clips
+    counts = collections.Counter((clip.attributes["scene"], clip.fold) for clip in clip_list.clips)
+    # Of each scene one place of three, two clips each; half as many at the places of the test.
+    assert counts == {(s, fold): n for s in SCENES for fold, n in ((1, 3), (2, 2), (3, 4))}
+    assert {clip.label for clip in clip_list.clips if clip.fold == 2} == set(clip_list.labels)
 
 
 def test_cards_count_what_is_written_unless_told_otherwise(tmp_path):
