@@ -12,7 +12,7 @@ test: $(READY)
 	$(BIN)/python -m pytest -q -m "not slow" -n 2 --dist loadfile
 
 test-slow: $(READY)
-	$(BIN)/pip install -q -c constraints.txt jax
+	$(BIN)/pip install -q -c constraints.txt jax torch
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 lint: $(READY)
