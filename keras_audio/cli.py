@@ -9,6 +9,7 @@ import pathlib
 import sys
 import textwrap
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import keras_audio
@@ -263,6 +264,31 @@ def _print_metrics(metrics: dict[str, Any], folder: pathlib.Path, as_json: bool 
     print(*summary_lines(metrics), f"report: {folder / 'report.html'}", sep="\n")
 
 
+def compress(options: argparse.Namespace) -> int:
+    """Prune, shrink and halve a run."""
+    from keras_audio.evaluation import measure_compression, stages_table
+    from keras_audio.training import CompressionSettings, Stopped, compress_run
+
+    asked = {field.name: getattr(options, field.name) for field in fields(CompressionSettings)}
+    asked |= {"epochs": 1, "max_rounds": 1} if options.smoke else {}
+    try:
+        run = compress_run(
+            options.run,
+            CompressionSettings(**asked),
+            to=options.to,
+            data_dir=options.data_dir,
+            resume=options.resume,
+            force=options.force,
+            max_steps=2 if options.smoke else None,
+        )
+    except Stopped as stopped:
+        print(f"keras-audio: {stopped}", file=sys.stderr)
+        return 128 + stopped.signal_number
+    print(stages_table(measure_compression(run, data_dir=options.data_dir)))
+    print(f"next: keras-audio export {run.path} --format litert --fp16")
+    return 0
+
+
 def export(options: argparse.Namespace) -> None:
     """Export a run as a SavedModel."""
     from keras_audio.training import RunFolder
@@ -337,7 +363,7 @@ def demo(options: argparse.Namespace) -> int:
 
 _VERBS = {
     verb.__name__: verb
-    for verb in (demo, datasets, prepare, models, train, evaluate, export, predict)
+    for verb in (demo, datasets, prepare, models, train, evaluate, compress, export, predict)
 }
 
 
