@@ -42,7 +42,8 @@ class PruningRound:
         rate: Share of the kernels alive that it was to zero.
         rows: One a layer and kind, in the order of the network; `PrunedLayer._fields` is the
             header of a CSV file of them.
-        left: Names of the layers with weights that the round does not prune at all.
+        left: Names of the other layers with weights, normalisations aside: it leaves them as they
+            are.
     """
 
     rate: float
@@ -162,7 +163,13 @@ def prune_round(model: keras.Model, rate: float, *, classifier: bool = False) ->
         )
     hold_zeros(model)
     ranked = {row.name for row in rows}
-    left = (layer.name for layer in model.layers if layer.weights and layer.name not in ranked)
+    left = [
+        layer.name
+        for layer in model.layers
+        if layer.weights
+        and layer.name not in ranked
+        and not isinstance(layer, layers.BatchNormalization | layers.Normalization)
+    ]
     return PruningRound(rate, tuple(rows), tuple(left))
 
 
