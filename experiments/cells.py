@@ -34,6 +34,8 @@ SOURCES_ON_DISK = {
     "toy_scenes/1a": None,
     "toy_scenes/1b": None,
     "toy_scenes/1c": None,
+    "tau_urban_2020_3class": "TAU-urban-acoustic-scenes-2020-3class-development",
+    "toy_scenes/3class": None,
     "urbansound8k": "UrbanSound8K",
     "ravdess": "RAVDESS",
     "esc10": "ESC-10-master",
