@@ -4,6 +4,7 @@
 pruned = prune_round(model, 0.2)     # whole kernels to zero, held there by any optimizer
 print(pruned.table())
 count_weights(model).kilobytes       # by the rule of Pajusco et al. 2020, Table 1
+smaller = shrink(model).model        # without the zeroed kernels, with the same outputs
 half = half_precision(model)         # every weight rounded to float16, and the input
 save_half(half, "weights.npz")
 ```
@@ -18,12 +19,15 @@ from keras_audio.compress.half import (
     stored_bytes,
 )
 from keras_audio.compress.pruning import PrunedLayer, PruningRound, hold_zeros, prune_round
+from keras_audio.compress.shrinking import ShrunkLayer, ShrunkModel, shrink
 
 __all__ = [
     "LayerCount",
     "PrunedLayer",
     "PruningRound",
     "RoundToHalf",
+    "ShrunkLayer",
+    "ShrunkModel",
     "WeightCount",
     "count_weights",
     "half_precision",
@@ -31,5 +35,6 @@ __all__ = [
     "load_half",
     "prune_round",
     "save_half",
+    "shrink",
     "stored_bytes",
 ]
