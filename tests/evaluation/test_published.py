@@ -288,6 +288,33 @@ def test_where_the_two_path_report_does_not_add_up():
     assert len({cell[table, row, "deltas=true", name]["value"] for table, row, name in both}) == 1
 
 
+def test_table_1_of_the_binaural_networks_is_the_reports(shared):
+    """Re-parses the tab-separated table from the report's text."""
+    text = (shared / "papers" / "pajusco_2020_binaural_waveforms.txt").read_text(encoding="utf-8")
+    metrics = ("accuracy", "loss", "total", "non_zero", "kilobytes")
+    expected = {}
+    for line in text.splitlines():
+        name, *numbers = line.split("\t")
+        if len(numbers) == 5 and name.startswith("Model ") and name != "Model name":
+            values = [round(float(numbers[0]) / 100, 6), *map(float, numbers[1:])]
+            network = name.removeprefix("Model ").lower()
+            expected |= {
+                (network, metric): value for metric, value in zip(metrics, values, strict=True)
+            }
+    rows = [row for row in published_results("pajusco_2020") if row["table"] == "Table 1"]
+    found = {(row["row"], row["metric"]): row["value"] for row in rows}
+    assert len(expected) == len(rows) == 20 and found == expected
+    for network in "abcd":
+        recipe = recipe_class("binaural_waveforms")(network=network)
+        assert {row["dataset"] for row in rows} == {recipe.dataset}
+        # Two bytes a weight that is not zero.
+        kilobytes = found[network, "non_zero"] * 2 / 1024
+        assert f"{kilobytes:.1f}" == str(found[network, "kilobytes"])
+    others = {row["row"]: row for row in published_results("pajusco_2020") if row not in rows}
+    assert (others["baseline"]["value"], others["limit"]["value"]) == (0.873, 500)
+    assert {row["source"] for row in others.values()} == {"cited"}
+
+
 def test_values_are_numbers_and_calls_are_independent():
     first = published_results("naranjo_2019")
     first[0]["value"] = -1

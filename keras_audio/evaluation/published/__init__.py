@@ -26,6 +26,10 @@ def published_results(paper: str) -> list[dict[str, str | float | None]]:
             group of devices (`A`, `B and C`), `known` or `unknown` classes; in the others a class,
             or what the mean is over: `average`, and in Table 4 `known`. The evaluation score of
             task 1c has the metric `score`.
+            `"pajusco_2020"`: Table 1 of Pajusco et al., binaural waveforms. `row` is a network, `a`
+            to `d`, or, of what the challenge sets, `baseline` or `limit`; `column` is empty. The
+            metrics are `accuracy`, `loss` (mean cross-entropy), `total` and `non_zero` weights, and
+            `kilobytes` of 1024 bytes.
 
     Returns:
         One dictionary a number: `paper`, `table`, `row`, `column`, `metric`, `value` (a float; an
