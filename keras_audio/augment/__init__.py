@@ -8,6 +8,8 @@ its own part of the batch.
 
 from keras_audio.augment.a_weighting import a_weighted_level
 from keras_audio.augment.channel_swap import RandomChannelSwap
+from keras_audio.augment.cutmix import CutMix
+from keras_audio.augment.fir_filter import RandomFIRFilter
 from keras_audio.augment.mixing import (
     BetweenClassLogMelMixup,
     BetweenClassMixup,
@@ -15,13 +17,19 @@ from keras_audio.augment.mixing import (
 )
 from keras_audio.augment.random_crop import RandomCropFrames
 from keras_audio.augment.spectrogram import SpecAugment
+from keras_audio.augment.temporal_mask import TemporalMask
+from keras_audio.augment.white_noise import WhiteNoise
 
 __all__ = [
     "BetweenClassLogMelMixup",
     "BetweenClassMixup",
+    "CutMix",
     "RandomChannelSwap",
     "RandomCropFrames",
+    "RandomFIRFilter",
     "SpecAugment",
     "StandardMixup",
+    "TemporalMask",
+    "WhiteNoise",
     "a_weighted_level",
 ]

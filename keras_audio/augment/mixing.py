@@ -8,21 +8,15 @@ import numpy as np
 from keras import ops
 
 from keras_audio.augment.a_weighting import a_weighted_level, a_weights, level_in_db
+from keras_audio.augment.base import Mixing, beta, blend, checked_alpha
 from keras_audio.layers.checks import at_least
 
 
-class _Mixup(keras.layers.Layer):
+class _Mixup(Mixing):
     """Mixes every clip with the one before it in the batch; see the classes for the amounts."""
 
     # Axes of a batch of clips, None where any number will do.
     axes: tuple[str, ...] | None = None
-
-    def __init__(self, seed: int | None, name: str, **kwargs):
-        # Keras casts an input before `call`; a cast inside would come too late.
-        kwargs["dtype"] = "float32"
-        super().__init__(name=name, **kwargs)
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
 
     def draw(self, batch):
         """Draw the share that each clip's own label keeps, and move the random state on.
@@ -48,7 +42,7 @@ class _Mixup(keras.layers.Layer):
         batch = ops.shape(x)[0]
         # A clip alone has no partner but itself, whose mix would be the same sound, only louder.
         share = ops.where(ops.equal(batch, 1), 1.0, self.draw(batch))
-        return self.mix(x, share), _blend(targets, share, 1.0 - share)
+        return self.mix(x, share), blend(targets, share, 1.0 - share)
 
     def mix(self, inputs, share):
         """Mix the clips in these shares; the between-class kinds ask how loud each is heard.
@@ -60,15 +54,7 @@ class _Mixup(keras.layers.Layer):
         Returns:
             As the inputs.
         """
-        return _blend(inputs, share, 1.0 - share)
-
-    def compute_output_shape(self, inputs_shape, targets_shape):
-        """Give the output shapes: those of the inputs and the targets."""
-        return inputs_shape, targets_shape
-
-    def get_config(self):
-        """Give the arguments that rebuild the layer."""
-        return {**super().get_config(), "seed": self.seed}
+        return blend(inputs, share, 1.0 - share)
 
 
 @keras.saving.register_keras_serializable("keras_audio")
@@ -105,21 +91,11 @@ class StandardMixup(_Mixup):
         self, alpha: float = 1.0, seed: int | None = None, name="standard_mixup", **kwargs
     ):
         super().__init__(seed, name, **kwargs)
-        if not alpha > 0:
-            raise ValueError(f"Expected alpha to be above 0. Received: alpha={alpha!r}")
-        self.alpha = float(alpha)
+        self.alpha = checked_alpha(alpha)
 
     def draw(self, batch):
         """Draw lambda; see `StandardMixup`."""
-        if self.alpha == 1.0:
-            return super().draw(batch)
-        # By way of logarithms: for an alpha of 0.1 or less `keras.random.beta` now and then divides
-        # zero by zero. Gamma(a) is distributed as Gamma(a + 1) times U ** (1 / a).
-        shape, seed = (2, batch), self.seed_generator
-        gamma = keras.random.gamma(shape, self.alpha + 1.0, dtype="float32", seed=seed)
-        uniform = keras.random.uniform(shape, minval=1e-7, dtype="float32", seed=seed)
-        logarithms = ops.log(gamma) + ops.log(uniform) / self.alpha
-        return ops.sigmoid(logarithms[0] - logarithms[1])
+        return beta(self.alpha, batch, self.seed_generator)
 
     def get_config(self):
         """Give the arguments that rebuild the layer."""
@@ -173,7 +149,7 @@ class BetweenClassMixup(_Mixup):
 
     def mix(self, inputs, share):
         """Mix the waveforms; see `BetweenClassMixup`."""
-        return _blend(inputs, *_gains(share, a_weighted_level(inputs, self.sample_rate)))
+        return blend(inputs, *_gains(share, a_weighted_level(inputs, self.sample_rate)))
 
     def get_config(self):
         """Give the arguments that rebuild the layer."""
@@ -245,7 +221,7 @@ class BetweenClassLogMelMixup(_Mixup):
         own, partner = _gains(share, self._levels(inputs))
         # What the floors of both clips add up to, and the one floor of the mix.
         offset = self.floor * (1.0 - own - partner)
-        return _blend(inputs, own, partner) + ops.reshape(offset, (-1, 1, 1, 1))
+        return blend(inputs, own, partner) + ops.reshape(offset, (-1, 1, 1, 1))
 
     def _levels(self, decibels):
         power = ops.exp(decibels * (math.log(10.0) / 10.0))
@@ -269,9 +245,3 @@ def _gains(share, levels):
     p = share / (share + (1.0 - share) * louder)
     norm = ops.sqrt(ops.square(p) + ops.square(1.0 - p))
     return p / norm, (1.0 - p) / norm
-
-
-def _blend(x, own, partner):
-    """Add up each row of the batch and the row before it, times one factor each."""
-    shape = (-1,) + (1,) * (len(x.shape) - 1)
-    return x * ops.reshape(own, shape) + ops.roll(x, 1, axis=0) * ops.reshape(partner, shape)
