@@ -83,8 +83,10 @@ def half_precision(model: keras.Model, *, inputs: bool = True) -> keras.Model:
         layer.name: [_half(weight).astype(weight.dtype) for weight in layer.weights]
         for layer in flat_layers(model)
     }
+    # Of a model without an optimizer, which would be copied too.
+    bare = _bare(model)
     new = keras.tree.map_structure(
-        lambda x: keras.Input(batch_shape=x.shape, dtype=x.dtype, name=x.name), model.input
+        lambda x: keras.Input(batch_shape=x.shape, dtype=x.dtype, name=x.name), bare.input
     )
     # A model that is such a copy itself rounds its inputs already.
     rounds = inputs and not any(isinstance(layer, RoundToHalf) for layer in model.layers)
@@ -98,8 +100,6 @@ def half_precision(model: keras.Model, *, inputs: bool = True) -> keras.Model:
         args, kwargs = keras.tree.map_structure(lambda x: rounded.get(id(x), x), (args, kwargs))
         return layer(*args, **kwargs)
 
-    # Of a model without an optimizer, which would be copied too.
-    bare = keras.Model(model.input, model.output, name=model.name)
     copy = keras.models.clone_model(bare, new, call_function=call)
     for layer in copy.layers:
         for weight, value in zip(layer.weights, values.get(layer.name, []), strict=True):
@@ -197,8 +197,15 @@ def stored_bytes(model: keras.Model) -> dict[str, int]:
     with tempfile.TemporaryDirectory() as folder:
         files = {kind: pathlib.Path(folder) / f"model.{kind}" for kind in ("npz", "keras")}
         save_half(model, files["npz"])
-        keras.Model(model.input, model.output, name=model.name).save(files["keras"])
+        _bare(model).save(files["keras"])
         return {kind: file.stat().st_size for kind, file in files.items()}
+
+
+def _bare(model: keras.Model) -> keras.Model:
+    """Give a functional model of the same layers, which has no optimizer."""
+    if isinstance(model, keras.Sequential):
+        return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
+    return keras.Model(model.input, model.output, name=model.name)
 
 
 def _by_path(model: keras.Model) -> dict[str, keras.Variable]:

@@ -10,10 +10,10 @@ CONVOLUTIONS = (layers.Conv1D, layers.Conv2D, layers.Conv3D)
 
 
 def flat_layers(model: keras.Model) -> list[layers.Layer]:
-    """List the layers of a model that is built and holds no other model.
+    """List the layers of a functional or `Sequential` model that holds no other model.
 
     Raises:
-        ValueError: If it is not built, or one of its layers is a model.
+        ValueError: If it is of another kind, is not built, or one of its layers is a model.
 
     Example:
         >>> flat_layers(keras.Sequential([layers.Dense(2, name="logits")]))
@@ -22,6 +22,11 @@ def flat_layers(model: keras.Model) -> list[layers.Layer]:
     """
     if not model.built:
         raise ValueError(f"Expected a model that is built. Received: model={model.name!r}")
+    if not hasattr(model, "inputs"):
+        raise ValueError(
+            "Expected a functional or Sequential model. "
+            f"Received: {model.name!r}, which is a {type(model).__name__}"
+        )
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             raise ValueError(
