@@ -1,9 +1,7 @@
 """Export to a SavedModel that TensorFlow alone can serve, checked before it is put in place."""
 
-import importlib.metadata
 import os
 import pathlib
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -15,8 +13,19 @@ import tensorflow as tf
 
 from keras_audio.audio import check_resampling
 from keras_audio.files import replacing, write_json, write_text
-
-OUTPUTS = ("probabilities", "embedding")
+from keras_audio.serving.checks import (
+    OUTPUTS,
+    answers_of_fresh_process,
+    answers_of_model,
+    check_arguments,
+    check_free,
+    check_model,
+    check_sounds,
+    checked_probe,
+    largest_differences,
+    versions,
+    with_embedding,
+)
 
 # Largest difference allowed between the written file and the model: in probabilities, and in
 # embeddings as a part of the largest value, which float32 rounding grows with.
@@ -81,14 +90,15 @@ def export_saved_model(
     """
     path = pathlib.Path(path)
     labels = list(labels)
-    channels = _check_model(model)
-    _check_arguments(model, path, labels, sample_rate, clip_samples, overwrite)
+    channels = check_model(model)
+    check_arguments(model, labels, sample_rate, clip_samples)
+    check_free(path, "saved_model.pb", overwrite)
     check_resampling(resampling)
     length = window_samples(model, clip_samples)
 
     batches = _check_batches(sample_rate, channels, length, probe)
     # Before the export: a model that draws numbers moves on, and cannot pass by drawing the same.
-    expected = _answers_of_model(model, batches)
+    expected = answers_of_model(model, batches)
     metadata = {
         "model": model.name,
         "labels": labels,
@@ -96,9 +106,7 @@ def export_saved_model(
         "resampling": resampling,
         "channels": channels,
         "clip_samples": length,
-        "versions": {
-            name: importlib.metadata.version(name) for name in ("keras", "numpy", "tensorflow")
-        },
+        "versions": versions("keras", "numpy", "tensorflow"),
     }
     with replacing(path) as temporary:
         _write(model, temporary, metadata)
@@ -107,18 +115,20 @@ def export_saved_model(
     return path
 
 
-def serving_function(model: keras.Model) -> Any:
+def serving_function(model: keras.Model, samples: int | None = None) -> Any:
     """Make the `tf.function` of serving: one graph for every batch size and number of samples.
 
     Args:
         model: Functional model from a waveform to probabilities, with a layer named `embedding`.
+        samples: Makes it a graph for one clip of that length, and no others.
 
     Returns:
         A `tf.function` from `waveform` float32 (batch, samples, channels) to a dictionary of
         `probabilities` (batch, classes) and `embedding` (batch, features), both float32.
     """
-    outputs = _with_embedding(model)
-    waveform = tf.TensorSpec((None, None, model.input_shape[-1]), tf.float32, name="waveform")
+    outputs = with_embedding(model)
+    shape = (None if samples is None else 1, samples, model.input_shape[-1])
+    waveform = tf.TensorSpec(shape, tf.float32, name="waveform")
 
     @tf.function(input_signature=[waveform], autograph=False)
     def serve(waveform: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -162,51 +172,6 @@ def _fixed_samples(model: keras.Model) -> int | None:
     return None
 
 
-def _with_embedding(model: keras.Model) -> keras.Model:
-    outputs = {"probabilities": model.output, "embedding": model.get_layer("embedding").output}
-    return keras.Model(model.input, outputs)
-
-
-def _check_model(model: keras.Model) -> int:
-    shapes = [tuple(tensor.shape) for tensor in getattr(model, "inputs", None) or ()]
-    if len(shapes) != 1 or len(shapes[0]) != 3 or shapes[0][1] is not None or not shapes[0][2]:
-        raise ValueError(
-            "Expected a functional model of a waveform (batch, samples, channels) with any number "
-            f"of samples and a fixed number of channels. Received: inputs={shapes}"
-        )
-    if len(model.outputs) != 1 or len(model.outputs[0].shape) != 2:
-        outputs = [tuple(tensor.shape) for tensor in model.outputs]
-        raise ValueError(f"Expected one output (batch, classes). Received: outputs={outputs}")
-    if not any(layer.name == "embedding" for layer in model.layers):
-        raise ValueError(f"Expected a layer named 'embedding'. Received: model={model.name!r}")
-    return shapes[0][2]
-
-
-def _check_arguments(
-    model: keras.Model,
-    path: pathlib.Path,
-    labels: list[str],
-    sample_rate: int,
-    clip_samples: int | None,
-    overwrite: bool,
-) -> None:
-    classes = model.output_shape[-1]
-    if len(labels) != classes:
-        raise ValueError(f"Expected {classes} labels, one a class. Received: labels={labels}")
-    one_line = all(isinstance(label, str) and label.splitlines() == [label] for label in labels)
-    if not one_line or len(set(labels)) != classes or not all(map(str.strip, labels)):
-        raise ValueError(f"Expected labels that differ, one line each. Received: labels={labels}")
-    if isinstance(sample_rate, bool) or sample_rate != int(sample_rate) or sample_rate < 1:
-        raise ValueError(f"Expected a sample rate of 1 Hz or more. Received: {sample_rate=}")
-    if clip_samples is not None and (clip_samples != int(clip_samples) or clip_samples < 1):
-        raise ValueError(f"Expected clips of 1 sample or more. Received: {clip_samples=}")
-    if os.path.lexists(path):
-        if not overwrite:
-            raise ValueError(f"Expected a path where nothing is yet. Received: path={path}")
-        if not (path / "saved_model.pb").is_file():
-            raise ValueError(f"Expected an earlier export to overwrite. Received: path={path}")
-
-
 def _check_batches(
     sample_rate: int, channels: int, length: int | None, probe: Sequence[np.ndarray]
 ) -> dict[str, np.ndarray]:
@@ -219,41 +184,12 @@ def _check_batches(
     random = np.random.default_rng(0)
     batches = {}
     for samples in lengths:
-        noise = random.uniform(-1, 1, (samples, channels))
-        tone = 0.5 * np.sin(2 * np.pi * 0.05 * np.arange(samples))[:, np.newaxis]
-        sounds = np.stack([noise, np.zeros_like(noise), np.broadcast_to(tone, noise.shape)])
-        batches[f"one_{samples}"] = sounds[:1].astype(np.float32)
-        batches[f"three_{samples}"] = sounds.astype(np.float32)
-    for index, waveform in enumerate(probe):
-        waveform = np.asarray(waveform, np.float32)
-        if waveform.ndim != 2 or waveform.shape[1] != channels or not len(waveform):
-            raise ValueError(
-                f"Expected probe waveforms (samples, {channels}). "
-                f"Received: probe[{index}] of shape {waveform.shape}"
-            )
+        sounds = check_sounds(samples, channels, random)
+        batches[f"one_{samples}"] = sounds[:1]
+        batches[f"three_{samples}"] = sounds
+    for index, waveform in enumerate(checked_probe(probe, channels)):
         batches[f"probe_{index}"] = waveform[np.newaxis]
     return batches
-
-
-def _answers_of_model(
-    model: keras.Model, batches: dict[str, np.ndarray]
-) -> dict[str, dict[str, np.ndarray]]:
-    outputs = _with_embedding(model)
-    expected = {}
-    # On the CPU, as in the fresh process: convolutions of a GPU may round to 10 bits (TF32).
-    with tf.device("/CPU:0"):
-        for name, batch in batches.items():
-            answers = outputs(tf.constant(batch), training=False)
-            expected[name] = {
-                key: tf.cast(value, tf.float32).numpy() for key, value in answers.items()
-            }
-    probabilities = np.concatenate([answers["probabilities"] for answers in expected.values()])
-    if not (probabilities.min() >= 0 and probabilities.max() <= 1):  # NaN fails both
-        raise ValueError(
-            "Expected a model that answers probabilities, 0 to 1. Received: model="
-            f"{model.name!r} with outputs from {probabilities.min()} to {probabilities.max()}"
-        )
-    return expected
 
 
 def _write(model: keras.Model, folder: pathlib.Path, metadata: dict[str, Any]) -> None:
@@ -293,18 +229,14 @@ def _compare(
     expected: dict[str, dict[str, np.ndarray]],
 ) -> dict[str, Any]:
     """Figures of the check, for export.json; ValueError where the written file differs."""
-    answers = _answers_of_file(folder, batches)
+    answers = answers_of_fresh_process("replay.py", [folder], batches, "TensorFlow only")
     written = [label.decode() for label in answers["metadata/labels"]]
     if written != metadata["labels"]:
         raise ValueError(
             f"Expected the labels {metadata['labels']} in {folder}. Received: {written}"
         )
 
-    differences, largest = {}, {}
-    for output in OUTPUTS:
-        pairs = [(answers[f"{name}/{output}"], expected[name][output]) for name in batches]
-        differences[output] = max(float(np.abs(ours - model).max()) for ours, model in pairs)
-        largest[output] = max(float(np.abs(model).max()) for _, model in pairs)
+    differences, largest = largest_differences(answers, expected)
     # `not <=`, so that NaN is refused too.
     if not (
         differences["probabilities"] <= TOLERANCE
@@ -323,22 +255,3 @@ def _compare(
         "versions": metadata["versions"],
         "python": sys.version.split()[0],
     }
-
-
-def _answers_of_file(folder: pathlib.Path, batches: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    script = pathlib.Path(__file__).with_name("replay.py")
-    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    with tempfile.TemporaryDirectory() as scratch:
-        waveforms, answers = f"{scratch}/waveforms.npz", f"{scratch}/answers.npz"
-        np.savez(waveforms, **batches)
-        # -P: without this folder on the path, where the script could find its neighbours.
-        command = [sys.executable, "-P", str(script), str(folder), waveforms, answers]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True)
-        if done.returncode:
-            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            raise ValueError(
-                "Expected the export to load and answer in a process that has TensorFlow only. "
-                f"Received: exit {done.returncode}, {last}; nothing was written"
-            )
-        with np.load(answers) as file:
-            return {name: file[name] for name in file.files}

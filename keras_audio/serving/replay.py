@@ -3,7 +3,7 @@
 `export_saved_model` runs this file by its path in a fresh process, so that the SavedModel meets
 what a server has: TensorFlow and NumPy, no Keras objects, and nothing of this package.
 
-    python -P replay.py SAVED_MODEL WAVEFORMS.npz ANSWERS.npz
+    python -P replay.py WAVEFORMS.npz ANSWERS.npz SAVED_MODEL
 """
 
 import sys
@@ -12,14 +12,14 @@ import numpy as np
 import tensorflow as tf
 
 
-def replay(folder: str, waveforms_file: str, answers_file: str) -> None:
+def replay(waveforms_file: str, answers_file: str, folder: str) -> None:
     """Answer every waveform batch of one .npz file into another.
 
     Args:
-        folder: The SavedModel.
         waveforms_file: Arrays (batch, samples, channels) float32 by name.
         answers_file: Written; `<name>/probabilities` and `<name>/embedding` for every name, and
             the entries of the `metadata` signature as `metadata/<entry>`.
+        folder: The SavedModel.
 
     Raises:
         RuntimeError: If `keras_audio` was imported, which would make this no check at all.
