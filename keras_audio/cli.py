@@ -56,7 +56,7 @@ def datasets(options: argparse.Namespace) -> None:
         folds = f"{card.folds} folds" if card.folds else "folds made for you"
         folds = "one official split" if card.folds == 1 else folds
         size = f"{card.clips} clips, {card.classes} classes" if card.clips else "any sounds"
-        print(f"{card.name:18} {card.title}: {size}, {folds}")
+        print(f"{card.name:21} {card.title}: {size}, {folds}")
         facts = {"licence": card.licence, "get it": card.url, "layout": card.layout}
         for name, fact in facts.items():
             if fact:
@@ -64,8 +64,8 @@ def datasets(options: argparse.Namespace) -> None:
                     textwrap.fill(
                         fact,
                         100,
-                        initial_indent=f"{'':19}{name}: ",
-                        subsequent_indent=" " * 29,
+                        initial_indent=f"{'':22}{name}: ",
+                        subsequent_indent=" " * 32,
                         break_long_words=False,
                     )
                 )

@@ -11,7 +11,16 @@ from typing import Any
 import psutil
 import tensorflow as tf
 
-PACKAGES = ("keras-audio", "tensorflow", "keras", "numpy", "tensorflow-datasets", "librosa", "soxr")
+PACKAGES = (
+    "keras-audio",
+    "tensorflow",
+    "keras",
+    "numpy",
+    "tensorflow-datasets",
+    "librosa",
+    "scipy",
+    "soxr",
+)
 
 
 def describe_environment() -> dict[str, Any]:
