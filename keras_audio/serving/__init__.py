@@ -8,6 +8,7 @@ import importlib
 _LAZY = {
     "Classifier": "classifier",
     "FilePrediction": "predict",
+    "export_litert": "litert",
     "export_saved_model": "export",
     "find_audio_files": "predict",
     "load_classifier": "classifier",

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from keras_audio.audio import check_resampling
+from keras_audio.files import read_json
 
 # Windows for a model of any length of which nothing else is known: the clips of AudioSet, the
 # longest of any data set here. Without a bound, an hour of sound would need an hour's activations.
@@ -178,10 +179,13 @@ class Classifier:
 
 
 def load_classifier(path: str | os.PathLike) -> Classifier:
-    """Load what `export_saved_model` wrote, or the folder of a run (its best weights so far).
+    """Load what `export_saved_model` or `export_litert` wrote, or a run (its best weights so far).
+
+    What was written by `export_litert` takes one length. A shorter sound is filled up with zeros
+    where the model would do the same, and refused where it would not.
 
     Args:
-        path: A SavedModel folder of this package, or a run folder.
+        path: The folder of an export of this package, or of a run.
 
     Returns:
         The classifier, with the names, sample rate, resampling and channels it was trained with.
@@ -193,16 +197,18 @@ def load_classifier(path: str | os.PathLike) -> Classifier:
         >>> load_classifier("no/such/folder")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
             ...
-        ValueError: Expected the folder of an export (saved_model.pb) or of a run (recipe.json)...
+        ValueError: Expected the folder of an export (saved_model.pb or model.tflite) or of...
     """
     path = pathlib.Path(path)
     if (path / "saved_model.pb").is_file():
         return _from_export(path)
+    if (path / "model.tflite").is_file():
+        return _from_litert(path)
     if (path / "recipe.json").is_file():
         return _from_run(path)
     raise ValueError(
-        "Expected the folder of an export (saved_model.pb) or of a run (recipe.json). "
-        f"Received: path={path}"
+        "Expected the folder of an export (saved_model.pb or model.tflite) or of a run "
+        f"(recipe.json). Received: path={path}"
     )
 
 
@@ -238,6 +244,39 @@ def _from_export(path: pathlib.Path) -> Classifier:
         # Exports from before there was a choice do not name it.
         resampling=metadata.get("resampling", b"soxr").decode(),
     )
+
+
+def _from_litert(path: pathlib.Path) -> Classifier:
+    from keras_audio.quiet import nothing_said
+    from keras_audio.serving.litert_replay import open_litert
+
+    metadata = read_json(path / "metadata.json")
+    try:
+        with nothing_said():
+            run, _ = open_litert(str(path / "model.tflite"))
+        samples, zero_padding = metadata["clip_samples"], metadata["zero_padding"]
+        facts = {name: metadata[name] for name in ("labels", "sample_rate", "channels")}
+        facts["resampling"] = metadata["resampling"]
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
+        raise ValueError(
+            "Expected a whole LiteRT file written by keras_audio.serving.export_litert. "
+            f"Received: path={path} ({reason})"
+        ) from error
+
+    def serve(batch: np.ndarray) -> Mapping[str, Any]:
+        missing = samples - batch.shape[1]
+        if missing > 0 and not zero_padding:
+            raise ValueError(
+                f"Expected a sound of {samples} samples or more for a LiteRT file, since its model "
+                "does not begin by padding with zeros; a SavedModel takes any length. "
+                f"Received: samples={batch.shape[1]}"
+            )
+        clips = np.pad(batch, [(0, 0), (0, missing), (0, 0)])
+        answers = [run(waveform=clip[np.newaxis])["probabilities"] for clip in clips]
+        return {"probabilities": np.concatenate(answers)}
+
+    return Classifier(serve, clip_samples=samples, **facts)
 
 
 def _from_run(path: pathlib.Path) -> Classifier:
