@@ -107,15 +107,19 @@ def test_two_axes_and_groups():
 
 
 def test_among_equals_the_first_goes():
-    model = build(kernel_initializer="ones")
-    conv, bn = model.get_layer("conv1"), model.get_layer("bn1")
-    signs = np.where(np.arange(10) % 2, 1.0, -1.0)
-    conv.kernel.assign(np.ones(conv.kernel.shape) * signs)
-    bn.gamma.assign(signs * 0.5)
+    x = inputs = keras.Input((None, 2))
+    # Enough of them for a sort that does not keep the order of equals to show it.
+    x = layers.Conv1D(100, 3, kernel_initializer="ones", name="conv")(x)
+    x = layers.BatchNormalization(name="bn")(x)
+    model = keras.Model(inputs, layers.Conv1D(2, 1, name="last")(x))
+    signs = np.where(np.arange(100) % 2, 1.0, -1.0)
+    weights = model.get_layer("conv").kernel, model.get_layer("bn").gamma
+    for weight in weights:
+        weight.assign(weight.numpy() * signs)
     prune_round(model, 0.3)
-    for weight in (conv.kernel, bn.gamma):
+    for weight in weights:
         alive = np.abs(kernels(weight.numpy())).sum(axis=1) > 0
-        assert alive.tolist() == [False] * 3 + [True] * 7
+        assert alive.tolist() == [False] * 30 + [True] * 70
 
 
 def test_one_kernel_of_a_layer_stays_and_then_nothing_is_pruned():
