@@ -98,8 +98,7 @@ class CutMix(Mixing):
         batch, *others, length, channels = shape
         total = ops.cast(length, "float32")
         width = ops.cast((1.0 - share) * total, "int32")
-        # A product that rounds up to the length would be a middle behind the end.
-        middle = ops.minimum(ops.cast(middle * total, "int32"), length - 1)
+        middle = ops.cast(middle * total, "int32")
         start = ops.maximum(middle - width // 2, 0)
         end = ops.minimum(middle - width // 2 + width, length)
         # A clip alone has no partner but itself.

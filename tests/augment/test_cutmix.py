@@ -24,7 +24,7 @@ def numpy_cutmix(x, y, applied, shares, middles):
     length = x.shape[-2]
     for i, (chosen, share, middle) in enumerate(zip(applied, shares, middles, strict=True)):
         width = int((np.float32(1) - share) * np.float32(length))
-        first = min(int(middle * np.float32(length)), length - 1) - width // 2
+        first = int(middle * np.float32(length)) - width // 2
         for time in range(max(first, 0), min(first + width, length)):
             if chosen and len(x) > 1:
                 mixed[i, ..., time, :] = x[i - 1, ..., time, :]
@@ -123,6 +123,8 @@ def test_a_clip_alone_stays_to_the_bit():
         mixed, targets = layer(x, y)
         np.testing.assert_array_equal(numpy(mixed), x)
         np.testing.assert_array_equal(numpy(targets), y)
+    _, own = layer.mix(x, np.array([True]), np.array([0.3], "f"), np.array([0.5], "f"))
+    assert numpy(own).tolist() == [1.0]
 
 
 @pytest.mark.parametrize(
