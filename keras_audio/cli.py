@@ -13,6 +13,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import keras_audio
+from keras_audio.cli_litert import export_run_to_litert
 from keras_audio.cli_parser import build_parser
 from keras_audio.cli_recipe import asked_recipe
 from keras_audio.quiet import import_tensorflow
@@ -290,10 +291,21 @@ def compress(options: argparse.Namespace) -> int:
 
 
 def export(options: argparse.Namespace) -> None:
-    """Export a run as a SavedModel."""
+    """Export a run as a SavedModel or a LiteRT file."""
     from keras_audio.training import RunFolder
 
     run = RunFolder(options.run)
+    if options.format == "litert":
+        export_run_to_litert(
+            run,
+            options.to or run.path / "export_litert",
+            fp16=options.fp16,
+            data_dir=options.data_dir,
+            overwrite=options.force,
+        )
+        return
+    if options.fp16:
+        raise ValueError("Expected --fp16 with --format litert. Received: --format saved_model")
     _export_run(run, options.to or run.path / "export", overwrite=options.force)
 
 

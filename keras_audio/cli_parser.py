@@ -1,10 +1,10 @@
 """The verbs and options of the command line, with the examples by which `--help` teaches."""
 
 import argparse
-import math
 import shutil
 
 import keras_audio
+from keras_audio.cli_types import add_data_dir, count, seconds, unknown_weight
 from keras_audio.recipes import describe_recipes, list_recipes
 from keras_audio.training import CompressionSettings
 
@@ -113,7 +113,7 @@ def _prepare(verbs) -> None:
     verb.add_argument("--allow-missing", action="store_true", help="go on without bad files")
     verb.add_argument("--force", action="store_true", help="prepare again")
     verb.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
-    _add_data_dir(verb)
+    add_data_dir(verb)
 
 
 def _models(verbs) -> None:
@@ -126,7 +126,10 @@ def _models(verbs) -> None:
     )
     verb.add_argument("pattern", nargs="?", default="*", help="such as 'm34*'")
     verb.add_argument(
-        "--macs", type=_seconds, metavar="SECONDS", help="also what a sound of this length costs"
+        "--macs",
+        type=seconds,
+        metavar="SECONDS",
+        help="also what a sound of this length costs",
     )
 
 
@@ -185,7 +188,7 @@ def _train(verbs) -> None:
     data.add_argument(
         "--fold", type=int, metavar="K", help="the fold to hold out (default: 1, or the recipe's)"
     )
-    _add_data_dir(data)
+    add_data_dir(data)
 
     how = verb.add_argument_group("how")
     how.add_argument("--seed", type=int, metavar="S", help="draws weights and order (default 0)")
@@ -247,14 +250,14 @@ def _evaluate(verbs) -> None:
     )
     verb.add_argument(
         "--unknown-weight",
-        type=_unknown_weight,
+        type=unknown_weight,
         metavar="W",
         help="multiply the probability of an open set's unknown class by W (default: the "
         "recipe's; needed where the recipes of several differ); `tune` finds the best W for these "
         "clips and says what it is worth on others",
     )
     verb.add_argument("--json", action="store_true", help="print JSON")
-    _add_data_dir(verb)
+    add_data_dir(verb)
 
 
 def _compress(verbs) -> None:
@@ -308,7 +311,7 @@ def _compress(verbs) -> None:
     ):
         usual = getattr(settings, name.replace("-", "_"))
         tune.add_argument(
-            f"--{name}", type=_count, default=usual, metavar="N", help=f"{what} (default {usual})"
+            f"--{name}", type=count, default=usual, metavar="N", help=f"{what} (default {usual})"
         )
     tune.add_argument(
         "--deterministic",
@@ -322,21 +325,34 @@ def _compress(verbs) -> None:
     verb.add_argument("--to", metavar="DIR", help="the new folder (default: RUN/compressed)")
     verb.add_argument("--resume", action="store_true", help="go on with one that was begun")
     verb.add_argument("--force", action="store_true", help="delete the folder and begin anew")
-    _add_data_dir(verb)
+    add_data_dir(verb)
 
 
 def _export(verbs) -> None:
     verb = _verb(
         verbs,
         "export",
-        "Export a run as a SavedModel",
-        "  keras-audio export runs/residual_blocks/esc10-fold1-seed0 --to dogs",
-        "Write a SavedModel from waveform to named probabilities, load it in a fresh process that "
-        "has TensorFlow only,\nand compare.",
+        "Export a run as a SavedModel, or as a LiteRT file for phones and boards",
+        "  keras-audio export runs/residual_blocks/esc10-fold1-seed0 --to dogs\n"
+        "  keras-audio export runs/binaural_waveforms/esc10-fold1-seed0 --format litert --fp16",
+        "Write a network from waveform to named probabilities, load it in a fresh process that\n"
+        "has TensorFlow only, or a LiteRT interpreter, and compare. For a LiteRT file bytes and\n"
+        "time for a clip on one thread are printed, and clips of the held-out fold are compared\n"
+        "too, one of each class, where their records are found.",
     )
     verb.add_argument("run", help="a run folder")
-    verb.add_argument("--to", metavar="DIR", help="the new folder (default: RUN/export)")
+    verb.add_argument(
+        "--format",
+        choices=("saved_model", "litert"),
+        default="saved_model",
+        help="saved_model (default): any batch and length, needs TensorFlow; litert: one clip",
+    )
+    verb.add_argument("--fp16", action="store_true", help="weights of 16 bits (litert)")
+    verb.add_argument(
+        "--to", metavar="DIR", help="the new folder (default: RUN/export, or RUN/export_litert)"
+    )
     verb.add_argument("--force", action="store_true", help="replace the folder")
+    add_data_dir(verb)
 
 
 def _predict(verbs) -> None:
@@ -353,44 +369,12 @@ def _predict(verbs) -> None:
         "length: its first seconds, normalised as a whole. So the two can differ for longer sounds;"
         "\nfor sounds up to that length they are equal.",
     )
-    verb.add_argument("model", help="a run folder or an exported SavedModel")
+    verb.add_argument("model", help="a run folder, or what was exported of one")
     verb.add_argument("files", nargs="+", help="sound files or folders")
     verb.add_argument(
-        "--top", type=_count, default=3, metavar="K", help="classes shown, 1 or more (default 3)"
+        "--top", type=count, default=3, metavar="K", help="classes shown, 1 or more (default 3)"
     )
     verb.add_argument("--csv", metavar="FILE", help="also write all probabilities")
     verb.add_argument(
         "--json", action="store_true", help="print a line of JSON a file, bad ones too"
     )
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of 1 or more, got {text!r}")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds <= 3600:
-        raise argparse.ArgumentTypeError(f"expected seconds up to 3600, got {text!r}")
-    return seconds
-
-
-def _unknown_weight(text: str) -> float | str:
-    if text == "tune":
-        return text
-    try:
-        weight = float(text)
-    except ValueError:
-        weight = 0.0
-    if not 0 < weight < math.inf:
-        raise argparse.ArgumentTypeError(f"expected a number above 0 or tune, got {text!r}")
-    return weight
-
-
-def _add_data_dir(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data-dir", default="data", metavar="DIR", help="where records are kept")

@@ -1,5 +1,6 @@
 """The clips that a run held out: predicted by a model, measured, and written to a folder."""
 
+import itertools
 import math
 import numbers
 import os
@@ -61,6 +62,14 @@ class HeldOut:
                 f"Expected the clips and classes that {run.path} was trained with. "
                 f"Received: others in {self.records.path}"
             )
+
+    def examples(self, limit: int = 10) -> list[np.ndarray]:
+        """One clip of each class, of `limit` classes at most: float32 (samples, channels)."""
+        first = {clip.labels[:1]: clip.clip_id for clip in reversed(self.clips)}
+        wanted = set(list(first.values())[-limit:])
+        clips = clip_arrays(self.records, self.split.test_folds)
+        found = (audio for name, audio in clips if name in wanted)
+        return list(itertools.islice(found, len(wanted)))  # and no further
 
     def predict(
         self,
