@@ -117,6 +117,7 @@ class ChannelGraph:
         self.beside: list[Channels] = []
         self._parents: list[int] = []
         self._fixed: set[int] = set()
+        # By id: what was recorded keeps all tensors alive.
         self._tensors: dict[int, Channels] = {}
         recorded, outputs = _record(model)
         called = [id(layer) for layer, *_ in recorded]
@@ -189,20 +190,17 @@ class ChannelGraph:
             groups[:] = roots[groups]
 
 
-class _Probe(layers.Layer):
+class _Probe(keras.Operation):
     """Stands for a layer in a graph, and notes what it is called on."""
 
     def __init__(self, layer, note: Callable):
-        # A cast would put another tensor in the place of the one that is known.
-        super().__init__(name=layer.name, autocast=False)
-        # In functions, since a layer that is an attribute becomes a part of this one.
-        self._spec = layer.compute_output_spec
-        self._note = functools.partial(note, layer)
+        super().__init__(name=layer.name)
+        self._layer, self._note = layer, note
 
     def compute_output_spec(self, *args, **kwargs):
         """Give the output of the layer, and note what was asked."""
-        output = self._spec(*args, **kwargs)
-        self._note(args, kwargs, output)
+        output = self._layer.compute_output_spec(*args, **kwargs)
+        self._note(self._layer, args, kwargs, output)
         return output
 
 
@@ -211,10 +209,11 @@ def _record(model: keras.Model) -> tuple[list, list]:
     calls = []
 
     def note(layer, args, kwargs, output) -> None:
-        read = [value for value in keras.tree.flatten(args) if keras.utils.is_keras_tensor(value)]
-        # What else is said in the call, such as training=True, changes what the layer does.
-        plain = len(read) == len(keras.tree.flatten(args))
-        plain = plain and all(value is None for value in keras.tree.flatten(kwargs))
+        told = keras.tree.flatten((args, kwargs))
+        read = [value for value in told if keras.utils.is_keras_tensor(value)]
+        # What else is said in the call may change what the layer does, such as training=True.
+        plain = all(map(keras.utils.is_keras_tensor, keras.tree.flatten(args)))
+        plain = plain and all(value is None or value is False for value in kwargs.values())
         calls.append((layer, read, keras.tree.flatten(output), plain))
 
     # Cloning walks the graph; in place of layers it gets probes, so nothing is built or changed.
@@ -222,7 +221,6 @@ def _record(model: keras.Model) -> tuple[list, list]:
         keras.Model(model.inputs, model.outputs),
         clone_function=lambda layer: _Probe(layer, note),
     )
-    # The clone holds the tensors, so that none takes the id of another.
     return calls, clone.outputs
 
 

@@ -114,21 +114,32 @@ def shrink(model: keras.Model) -> ShrunkModel:
         >>> shrunk.parameters_before, shrunk.parameters_after
         (222218, 174450)
     """
-    flat_layers(model)
-    if not isinstance(model, keras.Sequential) and not getattr(model, "operations", None):
-        raise ValueError(
-            f"Expected a functional or Sequential model. Received: {model.name!r}, "
-            f"which is a {type(model).__name__}"
-        )
-    graph = ChannelGraph(model)
+    whole = _functional(model)
+    graph = ChannelGraph(whole)
     removed, notes = _choose(graph)
-    smaller = _rebuild(model, graph, removed)
+    smaller = _rebuild(whole, graph, removed)
     return ShrunkModel(
         smaller,
         tuple(_Report(graph, removed, notes).rows()),
         model.count_params(),
         smaller.count_params(),
     )
+
+
+def _functional(model: keras.Model) -> keras.Model:
+    """Give the graph of a model, without what it is compiled with."""
+    flat_layers(model)
+    if isinstance(model, keras.Sequential):
+        # It has no `input` and `output` of its own.
+        ends = model.inputs[0], model.outputs[0]
+    elif getattr(model, "operations", None):
+        ends = model.input, model.output
+    else:
+        raise ValueError(
+            f"Expected a functional or Sequential model. Received: {model.name!r}, "
+            f"which is a {type(model).__name__}"
+        )
+    return keras.Model(*ends, name=model.name)
 
 
 def _choose(graph: ChannelGraph) -> tuple[np.ndarray, dict[int, str]]:
@@ -152,7 +163,7 @@ def _choose(graph: ChannelGraph) -> tuple[np.ndarray, dict[int, str]]:
     return removed, notes
 
 
-def _rebuild(model: keras.Model, graph: ChannelGraph, removed: np.ndarray) -> keras.Model:
+def _rebuild(whole: keras.Model, graph: ChannelGraph, removed: np.ndarray) -> keras.Model:
     def clone(layer):
         config = layer.get_config()
         if layer.name in graph.made:
@@ -160,9 +171,12 @@ def _rebuild(model: keras.Model, graph: ChannelGraph, removed: np.ndarray) -> ke
             config[counted] = int(np.count_nonzero(~removed[graph.made[layer.name]]))
         return type(layer).from_config(config)
 
-    # Without what the model is compiled with.
-    whole = keras.Model(model.input, model.output, name=model.name)
-    smaller = keras.models.clone_model(whole, clone_function=clone)
+    # Cloning by itself would name an unnamed input layer anew.
+    names = {id(x.output): x.name for x in whole.layers if isinstance(x, layers.InputLayer)}
+    inputs = keras.tree.map_structure(
+        lambda x: keras.Input(batch_shape=x.shape, dtype=x.dtype, name=names[id(x)]), whole.input
+    )
+    smaller = keras.models.clone_model(whole, inputs, clone_function=clone)
     for layer in whole.layers:
         weights = layer.get_weights()
         if layer.name in graph.readers:
@@ -244,28 +258,30 @@ class _Report:
         return dead | np.all(passed, axis=0) if passed else dead
 
     def _why(self, tensor: Channels, group: int, own=None) -> str:
-        """Say what needs a dead channel: the first layer behind, but its own, that it varies in."""
+        """Say what needs a dead channel.
+
+        Args:
+            tensor: Where the channel is. It is a constant there, or a layer behind makes it one.
+            group: Of the channel.
+            own: That layer; what else reads the channel is looked for.
+        """
         if group in self.notes:
             return self.notes[group]
         reached = [tensor]
         for call in self.graph.calls:
-            name = call.layer.name
-            if name in self.graph.readers or not _any_of(call.inputs, reached):
+            name, merges = call.layer.name, type(call.layer) in MERGES
+            if name in self.graph.readers or call.layer is own:
                 continue
-            if call.layer is own:
+            if not any(read is other for read in call.inputs for other in reached):
                 continue
             made = call.outputs[0]
-            if call.barrier or made.varying[made.groups == group].any():
-                kind = "the sum " if type(call.layer) in MERGES else ""
-                return f"{kind}{name} needs them"
+            revived = made.varying[made.groups == group].any() and (merges or own is None)
+            if call.barrier or revived:
+                return f"{'the sum ' if merges else ''}{name} needs them"
             reached.append(made)
-        if _any_of(self.graph.outputs, reached):
+        if any(output is other for output in self.graph.outputs for other in reached):
             return "the network gives them out"
         for name, reader in self.graph.readers.items():
             if reader.inputs.varying[reader.inputs.groups == group].any():
                 return f"{name} reads the same channels"
         return "what comes before is left as it is"
-
-
-def _any_of(tensors, others) -> bool:
-    return any(one is other for one in tensors for other in others)
