@@ -19,7 +19,7 @@ from tqdm import tqdm
 from keras_audio.compress import count_weights, half_precision, stored_bytes
 from keras_audio.data import clip_arrays
 from keras_audio.evaluation.held_out import HeldOut
-from keras_audio.evaluation.latency import clip_latency
+from keras_audio.evaluation.latency import clip_latencies
 from keras_audio.files import read_json, replacing
 from keras_audio.models.macs import count_macs
 from keras_audio.recipes import Recipe
@@ -49,7 +49,8 @@ class Stage:
         macs: Multiply-accumulates for a clip.
         file: What kind of file `file_bytes` is of.
         file_bytes: Bytes on disk.
-        latency_ms: Median time for a clip on one thread; None where it was not measured.
+        latency_ms: Median time for a clip on one thread: with TensorFlow of the whole model, the
+            round kept and the shrunken one, of the last stage with LiteRT; None of others.
     """
 
     stage: str
@@ -161,11 +162,16 @@ class _Measuring:
 
     def stages(self, last: int, say: Callable[[str], None]) -> Iterator[Stage]:
         kept = self.run.settings["kept"]
+        small, timed = self.run.model(), {}
+        for name, number in (("whole", 0), (f"round {kept}", kept)):
+            model = self.run.round_folder(number).model()
+            timed[name] = (model, self._samples(model))
+        timed["shrunk"] = (small, self._samples(small))
+        self._latencies = clip_latencies(timed, self.recipe.channels)
         for number in range(last + 1):
             name = f"round {number}" if number else "whole"
             model = self.run.round_folder(number).model()
-            yield self._keras(name, model, kept=number == kept, timed=number in (0, kept))
-        small = self.run.model()
+            yield self._keras(name, model, kept=number == kept)
         yield self._keras("shrunk", small)
         yield self._keras("half", half_precision(small), half=True)
         path = self.run.path / "litert"
@@ -177,6 +183,7 @@ class _Measuring:
                 sample_rate=self.run.sample_rate,
                 clip_samples=self.recipe.max_samples,
                 resampling=self.recipe.resampling,
+                probe=self.held_out.examples(),
                 overwrite=path.exists(),
             )
         except ValueError as error:
@@ -191,7 +198,6 @@ class _Measuring:
         *,
         kept: bool = True,
         half: bool = False,
-        timed: bool = True,
     ) -> Stage:
         probabilities = self.held_out.predict(
             model, self.recipe, batch_size=self.batch_size, progress=False
@@ -205,7 +211,7 @@ class _Measuring:
             **self._weights(model, 2 if half else 4),
             file=file,
             file_bytes=sizes["npz" if half else "keras"],
-            latency_ms=clip_latency(model, self._samples(model)) if timed else None,
+            latency_ms=self._latencies.get(name),
         )
 
     def _litert(self, model: keras.Model, path: pathlib.Path) -> Stage:

@@ -1,5 +1,6 @@
-"""How long a network takes for one clip on one thread, in a process of its own."""
+"""How long networks take for one clip on one thread, in a process of their own."""
 
+import json
 import os
 import pathlib
 import statistics
@@ -7,34 +8,41 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 
 RUNS = 30
+_WARM_UP = 3
 
 
-def clip_latency(model, samples: int) -> float:
-    """Median time of a clip through a Keras model, in milliseconds, on one thread of the CPU.
+def clip_latencies(models: Mapping[str, tuple], channels: int) -> dict[str, float]:
+    """Median time of a clip through Keras models, in milliseconds, on one thread of the CPU.
 
-    A fresh process measures, since TensorFlow cannot change its number of threads once it runs.
+    A fresh process measures, since TensorFlow cannot change its number of threads once it runs; all
+    models take turns in it, so that what else the machine does meanwhile meets all alike.
 
     Args:
-        model: Full model from a waveform (batch, samples, channels).
-        samples: Of the clip.
+        models: By name, a full model from a waveform (batch, samples, channels) and the samples of
+            its clip.
+        channels: Of the clips.
 
     Raises:
         ValueError: If the process fails.
     """
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
     with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder) / "model.keras"
-        model.save(path)
-        command = [sys.executable, "-m", __name__, str(path), str(samples)]
+        asked = []
+        for number, (model, samples) in enumerate(models.values()):
+            path = pathlib.Path(folder) / f"{number}.keras"
+            model.save(path)
+            asked.append([str(path), samples, channels])
+        command = [sys.executable, "-m", __name__, json.dumps(asked)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
-        raise ValueError(f"Expected a model that can be timed. Received: {done.stderr[-500:]}")
-    return float(done.stdout.split()[-1])
+        raise ValueError(f"Expected models that can be timed. Received: {done.stderr[-500:]}")
+    return dict(zip(models, json.loads(done.stdout.splitlines()[-1]), strict=True))
 
 
-def _measure(path: str, samples: int) -> float:
+def _measure(asked: list[list]) -> list[float]:
     import keras
     import tensorflow as tf
 
@@ -42,16 +50,20 @@ def _measure(path: str, samples: int) -> float:
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    model = keras.models.load_model(path, compile=False)
-    predict = tf.function(lambda waveform: model(waveform, training=False))
-    clip = tf.random.stateless_uniform((1, samples, model.input_shape[-1]), [0, 0], -1.0, 1.0)
-    times = []
-    for _ in range(RUNS + 3):
-        begin = time.perf_counter()
-        predict(clip).numpy()
-        times.append(time.perf_counter() - begin)
-    return 1000 * statistics.median(times[3:])
+    calls = []
+    for path, samples, channels in asked:
+        model = keras.models.load_model(path, compile=False)
+        predict = tf.function(lambda waveform, model=model: model(waveform, training=False))
+        clip = tf.random.stateless_uniform((1, samples, channels), [0, 0], -1.0, 1.0)
+        calls.append((predict, clip, []))
+    for turn in range(RUNS + _WARM_UP):
+        for predict, clip, times in calls:
+            begin = time.perf_counter()
+            predict(clip).numpy()
+            if turn >= _WARM_UP:
+                times.append(time.perf_counter() - begin)
+    return [1000 * statistics.median(times) for _, _, times in calls]
 
 
 if __name__ == "__main__":
-    print(_measure(sys.argv[1], int(sys.argv[2])))
+    print(json.dumps(_measure(json.loads(sys.argv[1]))))
