@@ -2,13 +2,23 @@
 
 Each cell is a run folder `<runs>/binaural_waveforms/<network and changed settings>/<data set>-
 fold<k>-seed<s>`, trained, evaluated and compressed in processes of their own. The compression lies
-in the folder `compressed` of the run, with the settings added to its name that are not the usual
-ones. What is finished is not run again, so the same command goes on where it was stopped.
+in the folder `compressed` of the run, what is not usual of its settings added to the name. What is
+finished is not run again, so the same command goes on where it was stopped. Then
+`binaural_waveforms_<data set>.csv`, with a row a run and stage, `.md`, with the tables, and `.svg`,
+accuracy against bytes, are written from all run folders of that data set, whichever call made them.
+Where a data set is not prepared, the page says so, and has the report's numbers.
+
+Networks are pruned as the report prunes them (section 4.1): A and C by accuracy=0.873, B by
+drop=0.01, D by size=500KB; A and B a tenth of the kernels a round, C and D a fifth. On data sets
+that are not its own all are pruned by drop=0.01.
 
 Examples:
   python experiments/binaural_waveforms.py
+  python experiments/binaural_waveforms.py --networks c,d --classifier --seeds 0,1,2
   python experiments/binaural_waveforms.py --dataset toy_scenes/3class --networks a --smoke
   python experiments/binaural_waveforms.py --dataset esc10 --networks b --set batch_size=16
+  python experiments/binaural_waveforms.py --dataset esc10 --networks b --until size=40KB
+  python experiments/binaural_waveforms.py --dataset esc10 --tables-only
 """
 
 import argparse
@@ -18,29 +28,65 @@ import pathlib
 import sys
 from collections.abc import Iterator, Sequence
 
+import binaural_waveforms_tables
 import cells
-from binaural_waveforms_cells import NETWORKS, PUBLISHED, build_recipe, cell_of
-from cells import Cell
+from binaural_waveforms_cells import (
+    COLUMNS,
+    NETWORKS,
+    PUBLISHED,
+    CompressedCell,
+    build_cell,
+    build_recipe,
+    read_runs,
+    run_cell,
+)
+
+from keras_audio.files import folder_name, write_text
+from keras_audio.quiet import import_tensorflow
+from keras_audio.recipes import BinauralWaveforms
+from keras_audio.training.compression_settings import Settings
 
 
-def grid(options: argparse.Namespace) -> Iterator[Cell]:
+def main() -> int:
+    """Run what is missing, then write the tables."""
+    options = parse()
+    import_tensorflow()
+    ready, absent = cells.with_records(grid(options), options.data_dir)
+    if absent:
+        print(absent)
+    failed = cells.run_cells(ready, options, run_cell)
+    if not options.smoke:
+        write_page(options, absent)
+    return cells.list_failed(failed)
+
+
+def grid(options: argparse.Namespace) -> Iterator[CompressedCell]:
     """Each cell asked for, once."""
-    found: dict[pathlib.Path, Cell] = {}
+    found: dict[pathlib.Path, CompressedCell] = {}
     folds = options.folds or range(1, cells.FOLDS.get(options.dataset, 1) + 1)
     for network, seed, fold in itertools.product(options.networks, options.seeds, folds):
         recipe = build_recipe(network, options.dataset, options.set)
-        cell = cell_of(dataclasses.replace(recipe, fold=fold, seed=seed), options.runs)
+        recipe = dataclasses.replace(recipe, fold=fold, seed=seed)
+        cell = build_cell(recipe, options.runs, compression_asked(options))
         found.setdefault(cell.path, cell)
     yield from found.values()
 
 
-def main() -> int:
-    """Run what is missing."""
-    options = parse()
-    ready, absent = cells.with_records(grid(options), options.data_dir)
-    if absent:
-        print(absent)
-    return cells.list_failed(cells.run_cells(ready, options))
+def write_page(options: argparse.Namespace, absent: str) -> None:
+    """Write rows, tables and figure of all runs on a data set."""
+    name, folder = options.dataset, options.runs / BinauralWaveforms.name
+    rows = list(read_runs(folder, name))
+    base = options.to / f"{BinauralWaveforms.name}_{folder_name(name)}"
+    if rows:
+        write_text(base.with_suffix(".svg"), binaural_waveforms_tables.figure(rows, name))
+    text = binaural_waveforms_tables.markdown(rows, name, absent)
+    cells.write_tables(rows, COLUMNS, text, base)
+
+
+def compression_asked(options: argparse.Namespace) -> dict:
+    """The fields of the compression that were given."""
+    given = {field.name: getattr(options, field.name) for field in dataclasses.fields(Settings)}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -57,7 +103,20 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--seeds", type=cells.numbers, default=[0], help="such as 0,1,2")
     cells.add_options(parser)
-    return parser.parse_args(arguments)
+    compression = parser.add_argument_group("compression, as of `keras-audio compress`")
+    compression.add_argument("--rate", type=float)
+    compression.add_argument("--until")
+    for name in ("classifier", "deterministic"):
+        compression.add_argument(f"--{name}", action=argparse.BooleanOptionalAction)
+    compression.add_argument("--learning-rate", type=float)
+    for name in ("epochs", "patience", "max-rounds"):
+        compression.add_argument(f"--{name}", type=int)
+    options = parser.parse_args(arguments)
+    try:
+        Settings(**compression_asked(options))
+    except ValueError as error:
+        parser.error(str(error))
+    return options
 
 
 if __name__ == "__main__":

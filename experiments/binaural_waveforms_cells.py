@@ -1,16 +1,22 @@
-"""What the experiment on binaural waveforms trains and compresses; rows of the stages of its runs."""
+"""What the experiment on binaural waveforms trains and compresses; the rows of its stages."""
 
 import dataclasses
+import functools
 import pathlib
-from collections.abc import Iterable
-from typing import NamedTuple
+import shlex
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 import cells
 from cells import Cell
 
-from keras_audio.files import folder_name
+from keras_audio.cli_parser import build_parser
+from keras_audio.evaluation import published_results
+from keras_audio.files import folder_name, read_json
 from keras_audio.recipes import BinauralWaveforms, with_settings
 from keras_audio.training.compression_settings import Settings
+from keras_audio.training.run_folder import RunFolder
 
 # What the report's numbers are of, and what is generated in its layout.
 PUBLISHED = "tau_urban_2020_3class"
@@ -26,7 +32,23 @@ RULES = {
 }
 # An accuracy and a size that say something of the report's task say nothing of others.
 ELSEWHERE = "drop=0.01"
+# The folder in a run that a compression lies in, with what is not usual behind it.
 COMPRESSED = "compressed"
+# Stages as the tables name them, in their order; of the rounds the one kept.
+STAGES = {
+    "whole": "whole",
+    "pruned": "pruned",
+    "shrunk": "shrunk",
+    "half": "half precision",
+    "litert": "LiteRT",
+}
+COLUMNS = (
+    *("recipe", "dataset", "fold", "seed", "network", "stage", "kept"),
+    *("accuracy", "loss", "mean_average_precision", "validation_accuracy"),
+    *("total", "non_zero", "kilobytes", "stored", "stored_kilobytes", "parameters", "macs"),
+    *("file", "file_bytes", "latency_ms", "epochs", "seconds", "reason"),
+    *("hardware", "backend", "versions", "commit", "command", "compress_command"),
+)
 
 
 class Variant(NamedTuple):
@@ -39,6 +61,24 @@ class Variant(NamedTuple):
     def folder(self) -> str:
         """The folder of its runs, such as `b-batch_size=16`."""
         return "-".join([self.network, *self.settings])
+
+
+@dataclasses.dataclass(frozen=True)
+class CompressedCell(Cell):
+    """A training and the compression that follows.
+
+    Args:
+        compression: Its settings.
+    """
+
+    compression: Settings = Settings()
+
+    @property
+    def compressed(self) -> pathlib.Path:
+        """The folder of the compression."""
+        recipe = self.recipe
+        changed = changed_compression(self.compression, recipe.network, recipe.dataset)
+        return self.path / "-".join([COMPRESSED, *changed])
 
 
 def variant_of(recipe: BinauralWaveforms) -> Variant:
@@ -54,12 +94,6 @@ def variant_of(recipe: BinauralWaveforms) -> Variant:
     return Variant(recipe.network, tuple(cells.changed_settings(recipe, usual, fixed)))
 
 
-def cell_of(recipe: BinauralWaveforms, runs: pathlib.Path) -> Cell:
-    """The cell of a recipe, in `<runs>/binaural_waveforms/<variant>/<data set>-fold<k>-seed<s>`."""
-    name = f"{folder_name(recipe.dataset)}-fold{recipe.fold}-seed{recipe.seed}"
-    return Cell(recipe, runs / recipe.name / variant_of(recipe).folder / name)
-
-
 def build_recipe(network: str, dataset: str, settings: Iterable[str] = ()) -> BinauralWaveforms:
     """The recipe of a network on a data set, with settings.
 
@@ -68,6 +102,20 @@ def build_recipe(network: str, dataset: str, settings: Iterable[str] = ()) -> Bi
         1
     """
     return with_settings(BinauralWaveforms.for_dataset(dataset, network=network), settings)
+
+
+def build_cell(recipe: BinauralWaveforms, runs: pathlib.Path, asked: dict[str, Any]) -> Cell:
+    """The cell of a recipe, in `<runs>/binaural_waveforms/<variant>/<data set>-fold<k>-seed<s>`.
+
+    Args:
+        recipe: What is trained.
+        runs: The folder of all runs.
+        asked: Fields of the compression that are not to be the usual ones.
+    """
+    name = f"{folder_name(recipe.dataset)}-fold{recipe.fold}-seed{recipe.seed}"
+    compression = dataclasses.replace(usual_compression(recipe.network, recipe.dataset), **asked)
+    folder = runs / recipe.name / variant_of(recipe).folder
+    return CompressedCell(recipe, folder / name, compression=compression)
 
 
 def usual_compression(network: str, dataset: str) -> Settings:
@@ -83,23 +131,159 @@ def usual_compression(network: str, dataset: str) -> Settings:
     return Settings(**rule)
 
 
-def compression_folder(settings: Settings, network: str, dataset: str) -> str:
-    """The name of the folder of a compression in its run.
+def changed_compression(settings: Settings, network: str, dataset: str) -> list[str]:
+    """What of a compression is not usual, as texts.
 
     Example:
         >>> usual = usual_compression("b", "esc10")
-        >>> compression_folder(usual, "b", "esc10")
-        'compressed'
-        >>> compression_folder(dataclasses.replace(usual, classifier=True), "b", "esc10")
-        'compressed-classifier=True'
+        >>> other = dataclasses.replace(usual, until="size=40KB", classifier=True)
+        >>> changed_compression(usual, "b", "esc10"), changed_compression(other, "b", "esc10")
+        ([], ['until=size=40KB', 'classifier=True'])
     """
-    return "-".join([COMPRESSED, *_changed(settings, usual_compression(network, dataset))])
+    usual = dataclasses.asdict(usual_compression(network, dataset))
+    given = dataclasses.asdict(settings)
+    return [f"{name}={value}" for name, value in given.items() if value != usual[name]]
 
 
-def _changed(settings: Settings, usual: Settings) -> list[str]:
-    before = dataclasses.asdict(usual)
-    return [
-        f"{name}={str(value).replace('=', '_')}"
-        for name, value in dataclasses.asdict(settings).items()
-        if value != before[name]
-    ]
+def run_cell(cell: CompressedCell, options: Any) -> bool:
+    """Train, evaluate and compress one cell, as far as it is not done; whether that succeeded."""
+    if not cells.run_cell(cell, options):
+        return False
+    path, compressed, settings = cell.path, cell.compressed, cell.compression
+    if options.smoke:
+        # A few steps are worth less than any rule asks for.
+        path, settings = path.with_name("smoke"), dataclasses.replace(settings, until="drop=0.99")
+        ending = ["--to", path / COMPRESSED, "--smoke", "--force"]
+    elif is_measured(path, compressed):
+        return True
+    else:
+        ending = ["--to", compressed, "--force" if is_of_another(path, compressed) else "--resume"]
+    command = compress_command(path, settings)
+    return cells.keras_audio(*command, *ending, "--data-dir", options.data_dir)
+
+
+def compress_command(path: str | pathlib.Path, settings: Settings) -> list[str]:
+    """The arguments of `keras-audio` that compress a run; defaults left out, but for the rule."""
+    usual = dataclasses.asdict(Settings())
+    command = ["compress", str(path), f"--rate={settings.rate:g}", f"--until={settings.until}"]
+    for name, value in dataclasses.asdict(settings).items():
+        if name in ("rate", "until") or value == usual[name]:
+            continue
+        option = name.replace("_", "-")
+        if isinstance(value, bool):
+            command.append(f"--{option}" if value else f"--no-{option}")
+        else:
+            command.append(f"--{option}={value}")
+    return command
+
+
+def compression_of_row(row: dict) -> Settings:
+    """The settings that the command of a row compresses with."""
+    return _compression_of_command(row["compress_command"])
+
+
+@functools.cache
+def _compression_of_command(command: str) -> Settings:
+    options = build_parser().parse_args(shlex.split(command)[1:])
+    names = [field.name for field in dataclasses.fields(Settings)]
+    return Settings(**{name: getattr(options, name) for name in names})
+
+
+def is_of_another(run: pathlib.Path, compressed: pathlib.Path) -> bool:
+    """Whether a compression was begun of a model that the run has no more."""
+    from keras_audio.training.trainer import file_digest  # Keras takes seconds.
+
+    file = compressed / "compression.json"
+    return file.is_file() and read_json(file)["model"] != file_digest(run / "model.keras")
+
+
+def is_measured(run: pathlib.Path, compressed: pathlib.Path) -> bool:
+    """Whether a compression of what the run is now is finished, and its stages were measured."""
+    stages, end = compressed / "stages.csv", compressed / "compression.json"
+    if not stages.is_file() or not (compressed / "recipe.json").is_file():
+        return False
+    return stages.stat().st_mtime >= end.stat().st_mtime and not is_of_another(run, compressed)
+
+
+def read_runs(folder: pathlib.Path, dataset: str) -> Iterator[dict[str, Any]]:
+    """The rows of all stages of all compressions; what is not measured is named, and left out."""
+    for run in cells.evaluated_runs(folder, dataset):
+        begun = sorted(run.path.glob(f"{COMPRESSED}*/compression.json"))
+        if not begun:
+            print(f"left out until it is compressed: {run.path}", file=sys.stderr)
+        for file in begun:
+            if is_measured(run.path, file.parent):
+                yield from read_stages_of(run, file.parent)
+            else:
+                print(f"left out until its stages are measured: {file.parent}", file=sys.stderr)
+
+
+def read_stages_of(run: RunFolder, path: pathlib.Path) -> Iterator[dict[str, Any]]:
+    """The rows of the stages of one compression."""
+    from keras_audio.evaluation import read_stages
+    from keras_audio.training import CompressedRun
+
+    compressed = CompressedRun(path)
+    settings = compressed.settings
+    names = [field.name for field in dataclasses.fields(Settings)]
+    asked = Settings(**{name: settings[name] for name in names})
+    usual = f"runs/{run.recipe.name}/{run.path.name}"
+    common = cells.common_columns(run)
+    precision = common.pop("mean_average_precision")
+    common = {name: value for name, value in common.items() if name in COLUMNS}
+    common["compress_command"] = shlex.join(["keras-audio", *compress_command(usual, asked)])
+    later = common | cells.machine_columns(compressed.environment)
+    later |= {"seconds": "", "reason": settings["reason"]}
+    rounds = compressed.rounds()
+    for number, stage in enumerate(read_stages(path / "stages.csv")):
+        row = common | {"mean_average_precision": precision} if stage.stage == "whole" else later
+        if number < len(rounds):
+            done = rounds[number]
+            row = row | {
+                "validation_accuracy": f"{done['score']:.4f}",
+                "epochs": done["epochs"],
+                "seconds": round(done["seconds"]),
+            }
+        small = stage.stage in ("shrunk", "half", "litert")
+        yield row | {
+            "network": run.recipe.network,
+            **dataclasses.asdict(stage),
+            "accuracy": f"{stage.accuracy:.4f}",
+            "loss": f"{stage.loss:.4f}",
+            "latency_ms": "" if stage.latency_ms is None else f"{stage.latency_ms:.2f}",
+            "parameters": parameters((path if small else run.path) / "model.keras"),
+        }
+
+
+@functools.cache
+def parameters(model: pathlib.Path) -> int:
+    """Trainable parameters of a network on disk, zeros too."""
+    return cells.trainable_parameters(RunFolder(model.parent).model(model.name))
+
+
+def kept_stages(rows: Iterable[dict]) -> dict[str, list[dict]]:
+    """The rows of each stage on the way to the file, the round kept as `pruned`.
+
+    Where no round was good enough, the whole network is what was pruned.
+    """
+    found: dict[str, list[dict]] = {name: [] for name in STAGES}
+    for row in rows:
+        pruned = row["stage"].startswith("round")
+        if not pruned:
+            found[row["stage"]].append(row)
+        if str(row["kept"]) == "True" and (pruned or row["stage"] == "whole"):
+            found["pruned"].append(row)
+    return found
+
+
+def published() -> dict[str, dict[str, float]]:
+    """What the report's Table 1 says of each network, and the limit of the challenge.
+
+    Example:
+        >>> published()["a"]["non_zero"], published()["limit"]
+        (12160.0, {'kilobytes': 500.0})
+    """
+    found: dict[str, dict[str, float]] = {}
+    for row in published_results("pajusco_2020"):
+        found.setdefault(row["row"], {})[row["metric"]] = row["value"]
+    return found

@@ -31,15 +31,11 @@ SOURCES_ON_DISK = {
     "tau_urban_2019/1a": "TAU-urban-acoustic-scenes-2019-development",
     "tau_urban_2019/1b": "TAU-urban-acoustic-scenes-2019-mobile-development",
     "tau_urban_2019/1c": "TAU-urban-acoustic-scenes-2019-openset-development",
-    "toy_scenes/1a": None,
-    "toy_scenes/1b": None,
-    "toy_scenes/1c": None,
     "tau_urban_2020_3class": "TAU-urban-acoustic-scenes-2020-3class-development",
-    "toy_scenes/3class": None,
+    **dict.fromkeys(f"toy_scenes/{task}" for task in ("1a", "1b", "1c", "3class")),
     "urbansound8k": "UrbanSound8K",
     "ravdess": "RAVDESS",
-    "esc10": "ESC-10-master",
-    "esc50": "ESC-50-master",
+    **{name: f"{name[:3].upper()}-{name[3:]}-master" for name in ("esc10", "esc50")},
     "toy_sounds": None,
 }
 
@@ -69,12 +65,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tables-only", action="store_true", help="train nothing")
 
 
-def run_cells(cells: Sequence[Cell], options: argparse.Namespace) -> list[pathlib.Path]:
-    """Run what of the cells is not done; the folders of those that failed."""
-    failed = []
+def run_cells(
+    cells: Sequence[Cell], options: argparse.Namespace, run: Callable[..., bool] | None = None
+) -> list[pathlib.Path]:
+    """Run what is not done, each cell by `run`, or `run_cell`; the folders of those that failed."""
+    failed, run = [], run or run_cell
     for number, cell in enumerate(cells, start=1):
         print(f"[{number}/{len(cells)}] {cell.path}", flush=True)
-        if not options.tables_only and not run_cell(cell, options):
+        if not (options.tables_only or run(cell, options)):
             failed.append(cell.path)
     if options.smoke:
         print(f"smoke test: {len(cells) - len(failed)} of {len(cells)} passed")
@@ -86,13 +84,13 @@ def run_cell(cell: Cell, options: argparse.Namespace) -> bool:
     path = cell.path
     command = [*train_command(cell.recipe, cell.start), "--data-dir", options.data_dir]
     if options.smoke:
-        return _keras_audio(*command, "--run", path.with_name("smoke"), "--smoke", "--force")
-    if not _keras_audio(*command, "--run", path, "--resume"):
+        return keras_audio(*command, "--run", path.with_name("smoke"), "--smoke", "--force")
+    if not keras_audio(*command, "--run", path, "--resume"):
         return False
     done, metrics = path / "done.json", path / "metrics.json"
     if metrics.is_file() and metrics.stat().st_mtime >= done.stat().st_mtime:
         return True
-    return _keras_audio("evaluate", path, "--data-dir", options.data_dir)
+    return keras_audio("evaluate", path, "--data-dir", options.data_dir)
 
 
 def list_failed(failed: Iterable[pathlib.Path]) -> int:
@@ -209,8 +207,7 @@ def start_of(run: RunFolder) -> tuple[str, ...]:
 def common_columns(run: RunFolder) -> dict[str, Any]:
     """What the rows of all experiments say of a finished and evaluated run."""
     metrics = read_json(run.path / "metrics.json")
-    recipe, environment = run.recipe, run.environment
-    scores = ("accuracy", "balanced_accuracy", "mean_average_precision")
+    recipe, scores = run.recipe, ("accuracy", "balanced_accuracy", "mean_average_precision")
     return {
         "recipe": recipe.name,
         "dataset": recipe.dataset,
@@ -218,13 +215,20 @@ def common_columns(run: RunFolder) -> dict[str, Any]:
         "seed": recipe.seed,
         **{name: f"{metrics[name]:.4f}" for name in scores if name in metrics},
         "seconds": round(run.finished["seconds"]),
+        **machine_columns(run.environment),
+        "command": shlex.join(["keras-audio", *train_command(recipe, start_of(run))]),
+    }
+
+
+def machine_columns(environment: dict[str, Any]) -> dict[str, str]:
+    """What rows say of the machine, the versions and the commit that something was made with."""
+    tensorflow, keras = (environment["packages"][name] for name in ("tensorflow", "keras"))
+    return {
         "hardware": f"{environment['processor']}, cores: {environment['cores']}, "
         f"memory: {environment['memory_gib']} GiB, devices: {', '.join(environment['devices'])}",
         "backend": environment["backend"],
-        "versions": f"TensorFlow {environment['packages']['tensorflow']}, "
-        f"Keras {environment['packages']['keras']}",
+        "versions": f"TensorFlow {tensorflow}, Keras {keras}",
         "commit": environment["commit"],
-        "command": shlex.join(["keras-audio", *train_command(recipe, start_of(run))]),
     }
 
 
@@ -279,8 +283,8 @@ def percent(value: str | float, digits: int = 2) -> str:
     return "-" if value == "" else f"{100 * float(value):.{digits}f}"
 
 
-def mean_and_deviation(rows: Iterable[dict], metric: str) -> str:
-    """The mean of a metric in percent over folds and seeds, with the deviation over either.
+def mean_and_deviation(rows: Iterable[dict], metric: str, scale: float = 100, digits=1) -> str:
+    """The mean of a metric, times `scale`, over folds and seeds, with the deviation over either.
 
     A fold's value is its mean over the seeds, and a seed's its mean over the folds: the first
     deviation says how far folds differ, the second what chance does to the whole. Where a grid is
@@ -297,20 +301,20 @@ def mean_and_deviation(rows: Iterable[dict], metric: str) -> str:
         '73.2 ± 7.1 (folds) ± 1.0 (seeds)'
     """
     rows = list(rows)
-    text = f"{np.mean([100 * float(row[metric]) for row in rows]):.1f}"
+    text = f"{np.mean([scale * float(row[metric]) for row in rows]):,.{digits}f}"
     spreads = {}
     for axis, other in (("fold", "seed"), ("seed", "fold")):
         groups = gathered((row[axis], row) for row in rows)
         shared = set.intersection(*({row[other] for row in group} for group in groups.values()))
         if len(groups) > 1 and shared:
             means = [
-                np.mean([100 * float(row[metric]) for row in group if row[other] in shared])
+                np.mean([scale * float(row[metric]) for row in group if row[other] in shared])
                 for group in groups.values()
             ]
             spreads[axis] = np.std(means, ddof=1)
     for axis, spread in spreads.items():
         named = f" ({axis}s)" if "seed" in spreads else ""
-        text += f" ± {spread:.1f}{named}"
+        text += f" ± {spread:,.{digits}f}{named}"
     return text
 
 
@@ -390,6 +394,7 @@ def names(known: Sequence[str]) -> Callable[[str], list[str]]:
     return parse
 
 
-def _keras_audio(*arguments: Any) -> bool:
+def keras_audio(*arguments: Any) -> bool:
+    """Run the command `keras-audio` in a process of its own; whether it succeeded."""
     command = [sys.executable, "-m", "keras_audio.cli", *map(str, arguments)]
     return subprocess.run(command).returncode == 0

@@ -188,7 +188,7 @@ def confusion_matrix(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> 
     correct, clips = int(np.trace(counts)), int(counts.sum())
     summary = f"Confusion matrix of {classes} classes: {correct} of {clips} clips recognised"
     # The names stand outside of the cells: tight is what holds them too.
-    return _svg(
+    return svg_element(
         (classes * size, classes * size), summary, draw, bbox_inches="tight", pad_inches=4 * _PIXEL
     )
 
@@ -245,7 +245,7 @@ def average_precision_bars(
     ends = [measured[0], measured[-1]][: len(measured)]
     summary += ": " + " to ".join(f"{row['label']} {row['average_precision']:.3f}" for row in ends)
     size = (360, 22 * len(rows))
-    return _svg(size, summary, draw, bbox_inches="tight", pad_inches=4 * _PIXEL)
+    return svg_element(size, summary, draw, bbox_inches="tight", pad_inches=4 * _PIXEL)
 
 
 def _best_epoch(epochs: np.ndarray, columns: Mapping[str, np.ndarray]) -> int | None:
@@ -318,7 +318,7 @@ def _curve(
     summary = f"{title} over {times[-1]:.0f} {unit}s"
     summary += f", {mark[1]}" if mark is not None else ""
     summary += "".join(f", {legend} ends at {values[-1]:.4g}" for legend, _, values in lines)
-    return _svg((400, 270), summary, draw)
+    return svg_element((400, 270), summary, draw)
 
 
 def _decimals(value: float, _: int) -> str:
@@ -329,10 +329,26 @@ def _thousands(value: float, _: int) -> str:
     return f"{value / 1000:g}k" if value else "0"
 
 
-def _svg(
-    size: tuple[int, int], summary: str, draw: Callable[["Figure"], None], **saving: Any
+def svg_element(
+    size: tuple[int, int],
+    summary: str,
+    draw: Callable[["Figure"], None],
+    *,
+    colors: Mapping[str, str] | None = None,
+    **saving: Any,
 ) -> str:
-    """An SVG element of what `draw` draws into a figure of `size` pixels."""
+    """Draw a Matplotlib figure as an SVG element that takes the colours of its page.
+
+    Args:
+        size: Width and height in pixels.
+        summary: What it shows, for those who do not see it.
+        draw: Draws into the figure it is given.
+        colors: Further colours by the names of their CSS variables, as `COLORS`.
+        **saving: Keywords of the figure's `savefig`.
+
+    Returns:
+        The element, its font that of the page.
+    """
     # Imported here so that nobody who only reads metrics waits for Matplotlib.
     import matplotlib.style
     from matplotlib.figure import Figure
@@ -353,7 +369,7 @@ def _svg(
     # Names of groups, which every figure has, and fonts: the page's is used.
     inside = re.sub(r'(?<=<g) id="[^"]*"', "", inside).replace("<use xlink:href", "<use href")
     inside = re.sub(rf'font-family: [^;"]*;{_IN_TAG}', "", inside)
-    for name, color in COLORS.items():
+    for name, color in (COLORS | dict(colors or {})).items():
         inside = re.sub(color + _IN_TAG, f"var(--{name}, {color})", inside)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
