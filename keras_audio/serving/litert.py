@@ -218,6 +218,7 @@ def _compare(
         differences[kind], largest = largest_differences(own, expected)
         in_probabilities, in_embedding = (differences[kind][output] for output in OUTPUTS)
         tolerance = TOLERANCES[kind]
+        hint = "" if kind == "float32" else " (without fp16 it does)"
         # `not <=`, so that NaN is refused too.
         if not (
             in_probabilities <= tolerance
@@ -226,7 +227,7 @@ def _compare(
             raise ValueError(
                 f"Expected the export of {model.name!r} with {kind} weights to answer like the "
                 f"model within {tolerance}. Received: largest difference {in_probabilities:.3g} in "
-                f"probabilities, {in_embedding:.3g} in embeddings; nothing was written"
+                f"probabilities, {in_embedding:.3g} in embeddings{hint}; nothing was written"
             )
     real = [name for name in clips if name.startswith("probe_")]
     classes = [
