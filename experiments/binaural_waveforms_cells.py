@@ -189,6 +189,12 @@ def _compression_of_command(command: str) -> Settings:
     return Settings(**{name: getattr(options, name) for name in names})
 
 
+def changed_compression_of_row(row: dict) -> list[str]:
+    """What of the compression of a row is not usual, as texts."""
+    recipe = cells.recipe_of(row)
+    return changed_compression(compression_of_row(row), recipe.network, recipe.dataset)
+
+
 def is_of_another(run: pathlib.Path, compressed: pathlib.Path) -> bool:
     """Whether a compression was begun of a model that the run has no more."""
     from keras_audio.training.trainer import file_digest  # Keras takes seconds.

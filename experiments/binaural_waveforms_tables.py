@@ -13,8 +13,7 @@ from binaural_waveforms_cells import (
     PUBLISHED,
     STAGES,
     Variant,
-    changed_compression,
-    compression_of_row,
+    changed_compression_of_row,
     kept_stages,
     published,
     variant_of,
@@ -119,10 +118,7 @@ def by_group(rows: Iterable[dict]) -> dict[Group, list[dict]]:
 
 
 def _group_of(row: dict) -> Group:
-    recipe = cells.recipe_of(row)
-    settings = compression_of_row(row)
-    changed = changed_compression(settings, recipe.network, recipe.dataset)
-    return Group(variant_of(recipe), tuple(changed))
+    return Group(variant_of(cells.recipe_of(row)), tuple(changed_compression_of_row(row)))
 
 
 def number(rows: Sequence[dict], column: str) -> str:

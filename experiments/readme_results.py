@@ -12,8 +12,10 @@ import re
 import sys
 from collections.abc import Iterator
 
+import binaural_waveforms_cells
+import numpy as np
 import two_path_variants
-from cells import gathered, markdown_table, mean_and_deviation
+from cells import gathered, markdown_table, mean_and_deviation, recipe_of
 from erann_variants import usual_recipe, variant_of_row
 
 from keras_audio.files import write_text
@@ -28,6 +30,7 @@ TITLES = {
     "tau_urban_2019/1a": "TAU 2019, task 1a",
     "tau_urban_2019/1b": "TAU 2019, task 1b",
     "tau_urban_2019/1c": "TAU 2019, task 1c",
+    "tau_urban_2020_3class": "TAU 2020, 3 classes",
 }
 
 
@@ -55,11 +58,12 @@ def main() -> int:
 
 
 def table(folder: pathlib.Path) -> str:
-    """A row a network, input and data set, over its folds."""
+    """A row a network, input and data set, over its folds; what is not described is left out."""
     groups = gathered(
-        ((*describe(row), row["dataset"]), row)
+        ((*described, row["dataset"]), row)
         for pattern, describe in KINDS.items()
         for row in _rows(folder, f"{pattern}_*.csv")
+        if (described := describe(row))
     )
     titles = ["network", "input", "data set", "folds", "accuracy %", "last epoch %", "mAP %"]
     lines = []
@@ -67,9 +71,10 @@ def table(folder: pathlib.Path) -> str:
         folds = ", ".join(dict.fromkeys(row["fold"] for row in rows))
         metrics = ("accuracy", "last_epoch_accuracy", "mean_average_precision")
         scores = [
-            mean_and_deviation(rows, metric) if rows[0][metric] else "-" for metric in metrics
+            mean_and_deviation(rows, metric) if rows[0].get(metric) else "-" for metric in metrics
         ]
-        parameters = f"{int(rows[0]['parameters']):,}"
+        # Of pruned networks folds have various numbers.
+        parameters = f"{np.mean([int(row['parameters']) for row in rows]):,.0f}"
         name = TITLES.get(dataset, dataset)
         lines.append([f"`{network}`", described, name, folds, *scores, parameters])
     return "\n".join(markdown_table([*titles, "parameters"], lines)) + "\n"
@@ -110,8 +115,24 @@ def _two_path(row: dict) -> tuple[str, str]:
     return "two_path_resnet", ", ".join(["log_mel", *title, *variant.settings])
 
 
+def _binaural_waveforms(row: dict) -> tuple[str, str] | None:
+    """The network of a row, and what it was fed with; of its stages the first and the last."""
+    made = {"whole": [], "litert": ["pruned, 16-bit LiteRT"]}.get(row["stage"])
+    if made is None:
+        return None
+    recipe = recipe_of(row)
+    settings = binaural_waveforms_cells.variant_of(recipe).settings
+    changed = binaural_waveforms_cells.changed_compression_of_row(row) if made else ()
+    return recipe.model_name, ", ".join(["waveform", *settings, *made, *changed])
+
+
 # What rows say of themselves, by how the names of their files begin.
-KINDS = {"residual_blocks": _residual_blocks, "erann": _erann, "two_path": _two_path}
+KINDS = {
+    "residual_blocks": _residual_blocks,
+    "erann": _erann,
+    "two_path": _two_path,
+    "binaural_waveforms": _binaural_waveforms,
+}
 
 if __name__ == "__main__":
     sys.exit(main())
