@@ -245,7 +245,7 @@ def _elementwise(graph: ChannelGraph, call: Call) -> Channels:
 
 
 def _activation(graph: ChannelGraph, call: Call) -> Channels | None:
-    known = call.layer.activation in _ELEMENTWISE
+    known = call.layer.activation in ELEMENTWISE
     return _elementwise(graph, call) if known else None
 
 
@@ -279,7 +279,7 @@ def _convolution(graph: ChannelGraph, call: Call) -> Channels | None:
     bias = _float64(layer.bias) if layer.use_bias else 0.0
     values = np.where(steady, constant.sum(axis=0) + bias, np.nan)
     groups = graph.made[layer.name] = graph.new_groups(kernel.shape[-1])
-    if layer.activation in _ELEMENTWISE:
+    if layer.activation in ELEMENTWISE:
         return Channels(groups, _map(layer.activation, values))
     # Softmax and its like weigh the channels against each other.
     graph.fix(groups)
@@ -340,7 +340,7 @@ def _map(function: Callable, values: np.ndarray) -> np.ndarray:
 
 
 # Of one number each, with the settings that a name stands for.
-_ELEMENTWISE = frozenset(
+ELEMENTWISE = frozenset(
     getattr(activations, name)
     for name in (
         "celu elu exponential gelu hard_sigmoid hard_silu hard_tanh leaky_relu linear log_sigmoid "

@@ -8,14 +8,13 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from keras_audio.compress.channels import MERGES, ChannelGraph, Channels, Reader
+from keras_audio.compress.channels import ELEMENTWISE, MERGES, ChannelGraph, Channels, Reader
 from keras_audio.compress.kernels import flat_layers, kernel_of, l1_norms
 from keras_audio.layers import ChannelPad
 
 # What a representative of the constants has at least, as a share of the largest of them. The
 # network's own rounding errors grow by no more than the inverse.
 _LEAST_SHARE = 0.5
-_LAST = "a layer keeps one"
 
 
 class ShrunkLayer(NamedTuple):
@@ -86,10 +85,11 @@ def shrink(model: keras.Model) -> ShrunkModel:
     at least one kernel, and the outputs of the network all stay. In front of and behind a layer
     that is not known here, all stays as well. `ShrunkModel.table()` says what stays, and why.
 
-    Values can change by rounding errors alone. Names, dtype policies, inputs and regularizers are
-    those of the model given; that is not changed. `embedding` may become a shorter vector, of those
-    of its values that sound can change. The new network is not compiled and holds no zeros: call
-    `hold_zeros` before it is trained on, if what stays of the dead kernels shall stay dead.
+    Outside of training, outputs change by rounding errors alone. Names, dtype policies, inputs and
+    regularizers are those of the model given, which is not changed. `embedding` may become a
+    shorter vector, of those of its values that sound can change. The new network is not compiled
+    and holds no zeros: call `hold_zeros` before it is trained on, if what stays of the dead kernels
+    shall stay dead.
 
     Args:
         model: Functional or `Sequential`, built, of layers, such as any from `create_model`. A
@@ -159,7 +159,7 @@ def _choose(graph: ChannelGraph) -> tuple[np.ndarray, dict[int, str]]:
     for groups in graph.made.values():
         if removed[groups].all():
             removed[groups[0]] = False
-            notes[groups[0]] = _LAST
+            notes[groups[0]] = "a layer keeps one"
     return removed, notes
 
 
@@ -220,6 +220,9 @@ class _Report:
                 stay = groups[dead & ~self.removed[groups]]
                 told.update(stay)
                 why = [self._why(made, group) for group in stay]
+                if (activation := layer.activation) not in ELEMENTWISE:
+                    name = getattr(activation, "__name__", type(activation).__name__)
+                    why = [f"its activation {name} needs them"] * len(stay)
                 yield self._row(layer, "kernel", groups, dead, why)
             elif layer.name in self.graph.normalised and layer.scale:
                 groups, read = self.graph.normalised[layer.name], call.inputs[0]

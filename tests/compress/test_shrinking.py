@@ -265,6 +265,18 @@ def test_a_constant_that_rounding_errors_made_stands_for_no_large_one():
     assert widths(shrunk(model, noise(2, 9, 1)))["conv"] == 3
 
 
+@pytest.mark.parametrize(("padding", "left"), [("valid", 3), ("same", 4)])
+def test_a_kernel_that_reads_constants_alone_is_dead_unless_it_sees_the_borders(padding, left):
+    inputs = keras.Input((None, 2))
+    x = layers.Conv1D(3, 3, name="conv")(inputs)
+    x = layers.Conv1D(4, 3, padding=padding, name="second")(x)
+    model = network(inputs, layers.Dense(3, name="reader")(x), conv=[0])
+    kernel, bias = model.get_layer("second").get_weights()
+    kernel[:, 1:, 2] = 0
+    model.get_layer("second").set_weights([kernel, bias])
+    assert widths(shrunk(model, noise(2, 9, 2)))["second"] == left
+
+
 def residual(**dead) -> keras.Model:
     inputs = keras.Input((None, 2))
     x = layers.Conv1D(6, 3, name="stem")(inputs)
@@ -344,7 +356,10 @@ def test_what_the_network_gives_out_stays():
     x = layers.Dense(5, activation="softmax", name="classes")(layers.GlobalMaxPooling1D()(x))
     result = shrunk(network(inputs, x, conv=[1], classes=[2, 3]), noise(2, 9, 2))
     assert widths(result) == {"conv": 3, "classes": 5}
-    assert whys(result) == {"classes": "2 kept: the network gives them out"}
+    assert whys(result) == {"classes": "2 kept: its activation softmax needs them"}
+    x = layers.Dense(5, activation="relu", name="scores")(layers.GlobalMaxPooling1D()(inputs))
+    result = shrunk(network(inputs, x, scores=[2, 3]), noise(2, 9, 2))
+    assert whys(result) == {"scores": "2 kept: the network gives them out"}
     logits = layers.Dense(5, name="logits")(layers.GlobalMaxPooling1D()(inputs))
     model = network(inputs, layers.Activation("softmax", name="predictions")(logits), logits=[2])
     result = shrunk(model, noise(2, 9, 2))
@@ -367,6 +382,14 @@ def test_what_is_not_known_is_left_with_all_that_it_reads_and_makes():
         "conv2": "2 kept: in_groups needs them",
         "in_groups": "1 kept: this layer is left as it is",
     }
+
+
+def test_softmax_inside_of_a_layer_needs_all_its_kernels():
+    inputs = keras.Input((None, 2))
+    x = layers.Conv1D(4, 1, activation="softmax", name="soft")(inputs)
+    model = network(inputs, layers.Dense(3, name="reader")(x), soft=[1])
+    result = shrunk(model, noise(2, 9, 2))
+    assert whys(result) == {"soft": "1 kept: its activation softmax needs them"}
 
 
 class Doubled(layers.Conv1D):
@@ -400,9 +423,11 @@ UNKNOWN = {
 def test_every_other_layer_is_a_barrier(unknown):
     inputs = keras.Input((9, 2))
     x = layers.Conv1D(6, 1, name="conv")(inputs)
-    model = network(inputs, UNKNOWN[unknown](x), conv=[1, 2])
+    x = layers.Dense(3, name="reader")(UNKNOWN[unknown](x))
+    model = network(inputs, x, conv=[1, 2])
     result = shrink(model)
     assert widths(result)["conv"] == 6
+    assert result.parameters_after == result.parameters_before
     assert_equal_outputs(model, result.model, noise(2, 9, 2))
 
 
@@ -478,7 +503,7 @@ def test_weights_that_are_not_finite_are_no_constants():
     x = layers.Conv1D(4, 3, name="conv")(inputs)
     x = layers.BatchNormalization(name="bn")(x)
     model = network(inputs, layers.Dense(3, name="reader")(x), conv=[0, 1])
-    model.get_layer("bn").beta.assign([np.nan, 0.0, 0.0, 0.0])
+    model.get_layer("bn").beta.assign([np.inf, 0.0, 0.0, 0.0])
     assert widths(shrink(model)) == {"conv": 3, "reader": 3}
 
 
