@@ -1,16 +1,16 @@
 """Table 1 of Pajusco et al. 2020 in form: tiny networks on waveforms, pruned and halved.
 
-Each cell is a run folder `<runs>/binaural_waveforms/<network and changed settings>/<data set>-
-fold<k>-seed<s>`, trained, evaluated and compressed in processes of their own. The compression lies
-in the folder `compressed` of the run, what is not usual of its settings added to the name. What is
-finished is not run again, so the same command goes on where it was stopped. Then
+Each cell is a run folder `<runs>/binaural_waveforms/<network>/<data set>-fold<k>-seed<s>`, settings
+that are not usual behind the network, trained, evaluated and compressed in processes of their own.
+The compression lies in the folder `compressed` of the run, its settings likewise behind the name.
+What is finished is not run again, so the same command goes on where it was stopped. Then
 `binaural_waveforms_<data set>.csv`, with a row a run and stage, `.md`, with the tables, and `.svg`,
 accuracy against bytes, are written from all run folders of that data set, whichever call made them.
 Where a data set is not prepared, the page says so, and has the report's numbers.
 
 Networks are pruned as the report prunes them (section 4.1): A and C by accuracy=0.873, B by
-drop=0.01, D by size=500KB; A and B a tenth of the kernels a round, C and D a fifth. On data sets
-that are not its own all are pruned by drop=0.01.
+drop=0.01, D by size=500KB; A and B a tenth of the kernels a round, C and D a fifth. On other data
+sets, toy scenes aside, all are pruned by drop=0.01.
 
 Examples:
   python experiments/binaural_waveforms.py

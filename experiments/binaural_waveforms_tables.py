@@ -11,6 +11,7 @@ import numpy as np
 from binaural_waveforms_cells import (
     NETWORKS,
     PUBLISHED,
+    SCENES,
     STAGES,
     Variant,
     changed_compression_of_row,
@@ -72,8 +73,8 @@ def markdown(rows: Sequence[dict[str, Any]], name: str, absent: str = "") -> str
         ours = " and ours" if rows else ", none of ours yet,"
         said = f"The report's numbers{ours} are of the test clips of the development set."
     else:
-        said = f"The report has no numbers for {name}: those in Table 1 are of {PUBLISHED}, whose "
-        said += "three classes and two channels make other counts."
+        other = "" if name in SCENES else ", whose three classes and two channels make other counts"
+        said = f"The report has no numbers for {name}: those in Table 1 are of {PUBLISHED}{other}."
     lines += ["", said]
     if absent:
         lines += ["", f"{absent[0].upper()}{absent[1:]}."]
