@@ -39,7 +39,8 @@ def export_run_to_litert(
     found = read_json(pathlib.Path(path) / "export.json")
     print(
         f"{found['bytes']:,} bytes; {found['latency_ms']:.1f} ms for a clip on one thread "
-        f"(median of {found['latency_runs']}, {found['runtime']})"
+        f"(median of {found['latency_runs']}; the least is {found['least_latency_ms']:.1f}; "
+        f"{found['runtime']})"
     )
     differences = found["max_abs_difference"]
     print(

@@ -84,7 +84,8 @@ def checked_probe(probe: Sequence[np.ndarray], channels: int) -> list[np.ndarray
 def with_embedding(model: keras.Model) -> keras.Model:
     """The model with both outputs, `probabilities` and `embedding`."""
     outputs = {"probabilities": model.output, "embedding": model.get_layer("embedding").output}
-    return keras.Model(model.input, outputs)
+    # A name that does not count up: it is part of every name that a file holds.
+    return keras.Model(model.input, outputs, name="net")
 
 
 def answers_of_model(

@@ -128,6 +128,11 @@ def test_weights_are_the_models_rounded_to_16_bits(exported, model):
     assert not any(name.startswith("Flex") for name in operations(opened))
 
 
+def test_the_same_network_gives_the_same_bytes(exported, model):
+    # Names that count up the models of a process would be in the file.
+    assert litert._convert(model, CLIP, half=True) == (exported / "model.tflite").read_bytes()
+
+
 def test_files_beside_the_model(exported):
     assert {file.name for file in exported.iterdir()} == {
         *("model.tflite", "labels.txt", "metadata.json", "export.json"),
@@ -366,7 +371,8 @@ def test_a_run_is_exported_and_its_file_names_sounds(model, toy_data, tmp_path, 
     folder = tmp_path / "export_litert"
     found = json.loads((folder / "export.json").read_text())
     printed = capsys.readouterr().out
-    assert f"{found['bytes']:,} bytes; {found['latency_ms']:.1f} ms for a clip on one" in printed
+    times = f"{found['latency_ms']:.1f} ms for a clip on one thread (median of 30; the least is "
+    assert f"{found['bytes']:,} bytes; {times}{found['least_latency_ms']:.1f}; " in printed
     classes = open_records("toy_sounds", sample_rate=RATE, channels=1, data_dir=toy_data).labels
     assert found["probe_clips"] == len(classes) > 1
     same = found["probe_clips_of_same_class"]
