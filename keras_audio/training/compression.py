@@ -33,6 +33,10 @@ from keras_audio.training.trainer import (
 )
 
 
+# Of a score: 0.8625 - 0.05 is to be no more than 0.8125.
+_ROUNDING = 1e-9
+
+
 @dataclasses.dataclass(frozen=True)
 class Round:
     """What a round of pruning and fine-tuning came to; round 0 is the whole model.
@@ -201,6 +205,7 @@ class _Work:
         least = None
         if until.kind != "size":
             least = until.value if until.kind == "accuracy" else rounds[0].score - until.value
+            least -= _ROUNDING
             if rounds[0].score < least:
                 raise ValueError(
                     f"Expected a model whose validation score is at least {least:g} before it is "
