@@ -52,10 +52,21 @@ class Group(NamedTuple):
     variant: Variant
     changed: tuple[str, ...]
 
-    @property
-    def settings(self) -> str:
-        """What is not usual, as tables print it."""
-        return " ".join(f"`{text}`" for text in (*self.variant.settings, *self.changed)) or "-"
+    def settings(self, groups: Iterable["Group"]) -> dict[str, str]:
+        """What is not usual and not the same in all groups, as columns of tables."""
+        groups = list(groups)
+        columns = {
+            "trained with": (self.variant.settings, [group.variant.settings for group in groups]),
+            "compressed with": (self.changed, [group.changed for group in groups]),
+        }
+        return {
+            title: _code(own) if len(set(others)) > 1 else "-"
+            for title, (own, others) in columns.items()
+        }
+
+
+def _code(texts: Iterable[str]) -> str:
+    return " ".join(f"`{text}`" for text in texts) or "-"
 
 
 def markdown(rows: Sequence[dict[str, Any]], name: str, absent: str = "") -> str:
@@ -76,9 +87,11 @@ def markdown(rows: Sequence[dict[str, Any]], name: str, absent: str = "") -> str
         other = "" if name in SCENES else ", whose three classes and two channels make other counts"
         said = f"The report has no numbers for {name}: those in Table 1 are of {PUBLISHED}{other}."
     lines += ["", said]
+    groups = by_group(rows)
+    if shared := _shared(groups):
+        lines += ["", shared]
     if absent:
         lines += ["", f"{absent[0].upper()}{absent[1:]}."]
-    groups = by_group(rows)
     lines += ["", "## Table 1: accuracy and size", "", *_table_1(groups, name), "", _HOW_COUNTED]
     if rows:
         lines += ["", "## Every stage", "", *_stages_table(groups), "", _STAGES_EXPLAINED]
@@ -100,6 +113,21 @@ def _how_measured(recipes: Sequence[BinauralWaveforms]) -> str:
         "are means over folds and seeds, with the standard deviation over either where there are "
         "several. KB are 1024 bytes."
     )
+
+
+def _shared(groups: Iterable[Group]) -> str:
+    """What all trainings, and all compressions, do otherwise than usual."""
+    shared = {
+        "trained": {group.variant.settings for group in groups},
+        "compressed": {group.changed for group in groups},
+    }
+    said = [
+        f"{what} with {_code(*settings)}"
+        for what, settings in shared.items()
+        if len(settings) == 1 and any(settings)
+    ]
+    text = ", and ".join(said)
+    return f"All are {text}; what is not said is as in the report, or as usual." if text else ""
 
 
 _HOW_COUNTED = (
@@ -144,7 +172,7 @@ def _table_1(groups: dict[Group, list[dict]], name: str) -> list[str]:
             {
                 "Model": network.upper(),
                 "of": where,
-                "settings": "-",
+                **dict.fromkeys(("trained with", "compressed with"), "-"),
                 "Accuracy": percent(said[network]["accuracy"], 1),
                 "Loss": f"{said[network]['loss']:.3f}",
                 "Total params": f"{said[network]['total']:,.0f}",
@@ -160,7 +188,7 @@ def _table_1(groups: dict[Group, list[dict]], name: str) -> list[str]:
                 {
                     "Model": network.upper(),
                     "of": f"ours ({len(half)} run{'s' if len(half) > 1 else ''})",
-                    "settings": group.settings,
+                    **group.settings(groups),
                     "Accuracy": f"**{cells.mean_and_deviation(half, 'accuracy')}**",
                     "Loss": number(half, "loss"),
                     "Total params": number(stages["whole"], "total"),
@@ -192,7 +220,7 @@ def _stages_table(groups: dict[Group, list[dict]]) -> list[str]:
                 lines.append(
                     {
                         "Model": group.variant.network.upper(),
-                        "settings": group.settings,
+                        **group.settings(groups),
                         "stage": STAGES[stage],
                         "accuracy": cells.mean_and_deviation(found, "accuracy"),
                         "loss": number(found, "loss"),
@@ -221,7 +249,7 @@ def _runs_table(groups: dict[Group, list[dict]]) -> list[str]:
             lines.append(
                 {
                     "Model": group.variant.network.upper(),
-                    "settings": group.settings,
+                    **group.settings(groups),
                     "fold": fold,
                     "seed": seed,
                     "epochs": stages["whole"]["epochs"],
@@ -244,11 +272,13 @@ def _runs_table(groups: dict[Group, list[dict]]) -> list[str]:
 def figure(rows: Sequence[dict], name: str) -> str:
     """Accuracy against bytes, as an SVG: rounds of pruning and the files on the way."""
     groups = by_group(rows)
-    several = gathered((group.variant.network, group) for group in groups)
+    # What all of one network have in common is left out of the legend.
+    said = gathered((g.variant.network, {*g.variant.settings, *g.changed}) for g in groups)
     curves = []
     for group, found in groups.items():
         network, settings = group.variant.network, (*group.variant.settings, *group.changed)
-        named = [network.upper(), *(settings if len(several[network]) > 1 else ())]
+        shared = set.intersection(*said[network])
+        named = [network.upper(), *(text for text in settings if text not in shared)]
         runs = gathered(((row["fold"], row["seed"]), row) for row in found)
         rounds = [
             [_point(row, "kilobytes", 1024) for row in run if row["stage"].split()[0] in _ROUNDS]
@@ -260,8 +290,8 @@ def figure(rows: Sequence[dict], name: str) -> str:
             if there
         }
         if name == PUBLISHED:
-            said = published()[network]
-            marks["report"] = (1024 * said["kilobytes"], 100 * said["accuracy"])
+            theirs = published()[network]
+            marks["report"] = (1024 * theirs["kilobytes"], 100 * theirs["accuracy"])
         curves.append(Curve(network, ", ".join(named), rounds, marks))
     limit = 1024 * published()["limit"]["kilobytes"]
     return binaural_waveforms_plot.accuracy_against_bytes(curves, limit)

@@ -117,13 +117,14 @@ def _two_path(row: dict) -> tuple[str, str]:
 
 def _binaural_waveforms(row: dict) -> tuple[str, str] | None:
     """The network of a row, and what it was fed with; of its stages the first and the last."""
-    made = {"whole": [], "litert": ["pruned, 16-bit LiteRT"]}.get(row["stage"])
-    if made is None:
+    if row["stage"] not in ("whole", "litert"):
         return None
     recipe = recipe_of(row)
-    settings = binaural_waveforms_cells.variant_of(recipe).settings
-    changed = binaural_waveforms_cells.changed_compression_of_row(row) if made else ()
-    return recipe.model_name, ", ".join(["waveform", *settings, *made, *changed])
+    words = ["waveform", *binaural_waveforms_cells.variant_of(recipe).settings]
+    if row["stage"] == "litert":
+        changed = ", ".join(binaural_waveforms_cells.changed_compression_of_row(row))
+        words += [f"pruned ({changed})" if changed else "pruned", "16-bit LiteRT"]
+    return recipe.model_name, ", ".join(words)
 
 
 # What rows say of themselves, by how the names of their files begin.
