@@ -45,11 +45,14 @@ def main() -> int:
                 file = export(network, options.seconds, bits, pathlib.Path(work) / name)
                 sizes[name] = [file.stat().st_size]
                 measures[name], runtime = latency(file)
+        busy = os.getloadavg()[0]
         values = in_turn(measures, options.repeats)
     about = (
         f"LiteRT files for {options.seconds:g} s of stereo at 18 kHz and {CLASSES} classes, of new "
         f"networks; one thread of {runtime}; {options.repeats} rounds of {CLIPS_A_ROUND} clips. "
-        "Each file answered like its network in a fresh process."
+        "Each file answered like its network in a fresh process. Load average of the machine when "
+        f"the rounds began: {busy:.1f}; where that is above the number of cores, the least is what "
+        "a file needs."
     )
     groups = {"bytes": sizes, "ms a clip": values}
     write_results(options.to / options.name, "Bytes and latency of LiteRT files", about, groups)
