@@ -217,7 +217,9 @@ class _Measuring:
     def _litert(self, model: keras.Model, path: pathlib.Path) -> Stage:
         classifier = load_classifier(path)
         clips = clip_arrays(self.held_out.records, self.held_out.split.test_folds)
-        probabilities = np.stack([classifier.predict(audio) for _, audio in clips])
+        # As `evaluate` hears a longer clip: its beginning, not the mean of its windows.
+        heard = self._samples(model)
+        probabilities = np.stack([classifier.predict(audio[:heard]) for _, audio in clips])
         checked = read_json(path / "export.json")
         return Stage(
             stage="litert",
