@@ -132,7 +132,7 @@ def test_waveforms_that_do_not_fit(classifier):
 
 
 def test_folders_that_are_neither(tmp_path, exported):
-    with pytest.raises(ValueError, match="export .saved_model.pb. or of a run .recipe.json."):
+    with pytest.raises(ValueError, match="export .saved_model.pb or model.tflite. or of a run"):
         load_classifier(tmp_path)
     (tmp_path / "saved_model.pb").write_bytes((exported / "saved_model.pb").read_bytes()[:999])
     with pytest.raises(ValueError, match="Expected a whole SavedModel"):
