@@ -280,7 +280,7 @@ class _Report:
             made = call.outputs[0]
             revived = made.varying[made.groups == group].any() and (merges or own is None)
             if call.barrier or revived:
-                return f"{'the sum ' if merges else ''}{name} needs them"
+                return f"{'the sum ' * (type(call.layer) is layers.Add)}{name} needs them"
             reached.append(made)
         if any(output is other for output in self.graph.outputs for other in reached):
             return "the network gives them out"

@@ -193,18 +193,40 @@ def test_where_zeros_are_padded_one_stands_for_all_constants_at_the_borders_too(
     inputs = keras.Input((None, 2))
     x = layers.Conv1D(8, 3, name="conv", activation="elu")(inputs)
     model = network(inputs, PADDED[padded](x), conv=[0, 2, 3, 6])
+    biases = np.array([0.5, 1, -0.9, 2, 1, -1, -0.3, 1], "float32")
+    set_biases(model, conv=biases)
     # So short that every output lies at a border.
     result = shrunk(model, noise(2, 7, 2))
     assert widths(result) == {"conv": 5, "reader": 5}
     assert whys(result) == {
         "conv": "1 kept: one stands for all of them, since reader pads with zeros"
     }
-    # It is the one with the largest constant.
-    bias = model.get_layer("conv").get_weights()[1]
-    size = np.abs(np.where(bias > 0, bias, np.expm1(bias)))
-    largest = max([0, 2, 3, 6], key=lambda channel: size[channel])
+    # It is the one with the largest constant, 3.
     kept = result.model.get_layer("conv").get_weights()[1]
-    assert np.array_equal(kept, bias[sorted([1, 4, 5, 7, largest])])
+    assert np.array_equal(kept, biases[[1, 3, 4, 5, 7]])
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        layers.GlobalAveragePooling1D(),
+        layers.AveragePooling1D(3),
+        layers.MaxPooling1D(3),
+        layers.Activation("sigmoid"),
+        layers.BatchNormalization(),
+        layers.Maximum(),
+    ],
+)
+def test_a_constant_among_zeros_is_no_constant_for_other_layers(layer):
+    inputs = keras.Input((None, 2))
+    padded = layers.ZeroPadding1D(2)(layers.Conv1D(4, 3, name="conv")(inputs))
+    # 0 is zero and so the same as what is padded; 1 is negative, 2 positive.
+    x = layer([padded, padded] if isinstance(layer, layers.Maximum) else padded)
+    model = network(inputs, layers.Dense(3, name="reader")(x), conv=[0, 1, 2])
+    set_biases(model, conv=[0, -1, 1, 1])
+    result = shrunk(model, noise(2, 8, 2))
+    assert widths(result) == {"conv": 3, "reader": 3}
+    assert whys(result) == {"conv": f"2 kept: {layer.name} needs them"}
 
 
 @pytest.mark.parametrize("reader", [layers.Conv2D(3, (3, 1), padding="same"), layers.Conv2D(3, 2)])
