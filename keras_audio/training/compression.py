@@ -32,7 +32,6 @@ from keras_audio.training.trainer import (
     open_data,
 )
 
-
 # Of a score: 0.8625 - 0.05 is to be no more than 0.8125.
 _ROUNDING = 1e-9
 
