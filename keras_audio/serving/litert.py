@@ -69,10 +69,9 @@ def export_litert(
     they do where padding comes first in the model, and not where it normalises before.
 
     With `fp16` weights are stored as 16-bit numbers, and computed with in 32 bits. They are rounded
-    where batch normalisations are already part of convolutions: so the file is closer to the model
-    than a model of rounded weights is, and differs from either by the rounding. Hence two checks:
-    the same file with 32-bit weights answers like the model within 1e-4, and the one with 16 bits
-    within 0.02 of it.
+    where batch normalisations are already part of convolutions, so the file differs by rounding
+    from the model and from one of rounded weights alike. Hence two checks: the same file with
+    32-bit weights answers like the model within 1e-4, and the one with 16 bits within 0.02 of it.
 
     Args:
         model: Functional model from a waveform (batch, samples, channels) to probabilities, with a
