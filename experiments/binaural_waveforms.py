@@ -106,7 +106,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     compression = parser.add_argument_group("compression, as of `keras-audio compress`")
     compression.add_argument("--rate", type=float)
     compression.add_argument("--until")
-    for name in ("classifier", "deterministic"):
+    for name in ("classifier", "scales", "deterministic"):
         compression.add_argument(f"--{name}", action=argparse.BooleanOptionalAction)
     compression.add_argument("--learning-rate", type=float)
     for name in ("epochs", "patience", "max-rounds"):

@@ -296,6 +296,12 @@ def _compress(verbs) -> None:
         action="store_true",
         help="prune the classifier too, as the report's Table 1 has it: classes lose their weights",
     )
+    verb.add_argument(
+        "--scales",
+        action=argparse.BooleanOptionalAction,
+        default=settings.scales,
+        help="prune scales of batch norms beside the kernels, as the authors do (default)",
+    )
     tune = verb.add_argument_group("fine-tuning of a round")
     tune.add_argument(
         "--learning-rate",

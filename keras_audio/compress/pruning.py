@@ -92,7 +92,9 @@ class HeldZeros(keras.constraints.Constraint):
         return ops.where(self.zeros, ops.zeros_like(w), w)
 
 
-def prune_round(model: keras.Model, rate: float, *, classifier: bool = False) -> PruningRound:
+def prune_round(
+    model: keras.Model, rate: float, *, classifier: bool = False, scales: bool = True
+) -> PruningRound:
     """Zero the least kernels of every convolution, in place, and hold them at zero.
 
     Pajusco et al. 2020, section 4.1: kernels are ranked by the L1 norm of their weights. Each layer
@@ -116,6 +118,9 @@ def prune_round(model: keras.Model, rate: float, *, classifier: bool = False) ->
         rate: Share of the kernels alive, above 0 and below 1. The report takes 0.1 and 0.2.
         classifier: Prune what stands behind `embedding` too. In a model without a layer of that
             name, the classifier is the last layer with a kernel and what follows it.
+        scales: Prune the scales of batch normalisations too, as the authors do. Ranked apart from
+            the kernels, they silence channels whose kernels are alive: after a round at 10 % about
+            a fifth of a layer's channels say nothing. False prunes kernels alone.
 
     Returns:
         What was done, layer by layer.
@@ -138,6 +143,7 @@ def prune_round(model: keras.Model, rate: float, *, classifier: bool = False) ->
         (layer, kind, variable, np.array(ops.convert_to_numpy(variable)))
         for layer, kind, variable in kernels_and_scales(model)
         if (classifier if layer.name in behind else not isinstance(layer, layers.Dense))
+        and (scales or kind == "kernel")
     ]
     if not chosen:
         raise ValueError(

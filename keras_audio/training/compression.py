@@ -170,7 +170,8 @@ def _open(path: pathlib.Path, source: RunFolder, settings: Settings, *, resume: 
         return
     for partial in path.rglob(".*.partial*"):
         partial.unlink()  # what a killed process was writing; no other is at work here
-    stored = read_json(file)
+    # Settings that there were not yet when it was begun were as they are by default.
+    stored = dataclasses.asdict(Settings()) | read_json(file)
     differences = [
         f"{name}: {stored.get(name)!r} there, {value!r} asked for"
         for name, value in asked.items()
@@ -234,7 +235,10 @@ class _Work:
         if (path / "recipe.json").is_file():
             return RunFolder(path)
         model = before.model()
-        done = prune_round(model, self.settings.rate, classifier=self.settings.classifier)
+        settings = self.settings
+        done = prune_round(
+            model, settings.rate, classifier=settings.classifier, scales=settings.scales
+        )
         if not done.pruned:
             return None
         with replacing(path / INITIAL_MODEL) as temporary:

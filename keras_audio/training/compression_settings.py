@@ -66,6 +66,7 @@ class Settings:
         rate: Share of the kernels alive that a round prunes; the report takes 0.1 and 0.2.
         until: When to stop.
         classifier: Whether the classifier's kernels are pruned too, as the report's Table 1 has it.
+        scales: Whether scales of batch normalisations are pruned beside the kernels.
         learning_rate: Of Adam, in fine-tuning.
         epochs: Of fine-tuning a round at most.
         patience: Epochs without a better validation loss until a round ends.
@@ -79,6 +80,7 @@ class Settings:
     rate: float = 0.1
     until: str = "drop=0.01"
     classifier: bool = False
+    scales: bool = True
     learning_rate: float = LEARNING_RATE
     epochs: int = EPOCHS
     patience: int = PATIENCE

@@ -160,6 +160,17 @@ def test_the_classifier_is_pruned_when_asked():
     assert done.left == ("depthwise", "hidden")
 
 
+def test_scales_stay_when_asked():
+    model = build()
+    before = arrays(model)
+    done = prune_round(model, 0.2, scales=False)
+    assert {row.kind for row in done.rows} == {"kernel"} and done.pruned
+    scales = [name for name in before if name.endswith("gamma")]
+    assert scales
+    for name in scales:
+        np.testing.assert_array_equal(arrays(model)[name], before[name])
+
+
 def test_a_convolution_that_gives_the_classes_is_no_body():
     model = create_model("two_path_resnet", 10, **harness.LIGHT["two_path_resnet"])
     assert prune_round(model, 0.2).left == ("logits_conv",)
