@@ -1,8 +1,10 @@
 """What a compression of a run does and when it stops, as values that are stored."""
 
 import dataclasses
+import math
 import re
-from typing import Self
+from collections.abc import Callable, Mapping
+from typing import Any, Self
 
 # Fine-tuning of section 4.1 of the report; its end is that of the training in section 5.2.
 LEARNING_RATE = 1e-5
@@ -55,7 +57,9 @@ class Until:
         return cls(kind, number * _UNITS[unit] if unit else number)
 
     def __str__(self) -> str:
-        return f"{self.kind}={self.value:g}{'KB' if self.kind == 'size' else ''}"
+        # Every digit: what is stored and obeyed is what was asked for.
+        value = repr(self.value).removesuffix(".0")
+        return f"{self.kind}={value}{'KB' if self.kind == 'size' else ''}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,15 +93,25 @@ class Settings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "until", str(Until.parse(self.until)))
-        if not 0 < self.rate < 1:
-            raise ValueError(f"Expected rate to be above 0 and below 1. Received: rate={self.rate}")
-        if not self.learning_rate > 0:
-            raise ValueError(
-                "Expected learning_rate to be greater than 0. "
-                f"Received: learning_rate={self.learning_rate}"
-            )
+        self._require("rate", float, lambda rate: 0 < rate < 1, "above 0 and below 1")
+        rates = "greater than 0 and finite"
+        self._require("learning_rate", float, lambda rate: 0 < rate < math.inf, rates)
         for name in ("epochs", "patience", "max_rounds"):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"Expected {name} to be at least 1. Received: {name}={getattr(self, name)}"
-                )
+            self._require(name, int, lambda number: number >= 1, "a whole number, at least 1")
+
+    def _require(self, name: str, kind: type, holds: Callable, expected: str) -> None:
+        value = getattr(self, name)
+        # A whole number does for a rate, but is out of its range anyway.
+        if not isinstance(value, kind) or isinstance(value, bool) or not holds(value):
+            raise ValueError(f"Expected {name} to be {expected}. Received: {name}={value!r}")
+
+    @classmethod
+    def from_stored(cls, values: Mapping[str, Any]) -> Self:
+        """The settings among `values`; those that there were not yet are as by default.
+
+        Example:
+            >>> Settings.from_stored({"rate": 0.2, "model": "3f5a"}).rate
+            0.2
+        """
+        names = [field.name for field in dataclasses.fields(cls)]
+        return cls(**{name: values[name] for name in names if name in values})
