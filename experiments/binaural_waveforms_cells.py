@@ -231,8 +231,7 @@ def read_stages_of(run: RunFolder, path: pathlib.Path) -> Iterator[dict[str, Any
 
     compressed = CompressedRun(path)
     settings = compressed.settings
-    names = [field.name for field in dataclasses.fields(Settings)]
-    asked = Settings(**{name: settings[name] for name in names})
+    asked = Settings.from_stored(settings)
     usual = f"runs/{run.recipe.name}/{run.path.name}"
     common = cells.common_columns(run)
     precision = common.pop("mean_average_precision")

@@ -244,6 +244,18 @@ def test_a_row_a_stage(tmp_path, no_weights):
     )
 
 
+def test_a_compression_from_before_a_setting_was_has_its_default(tmp_path, no_weights):
+    cell = write_run(tmp_path, "b", "esc10", stages(0.8), until="size=9KB")
+    file = cell.compressed / "compression.json"
+    stored = {name: value for name, value in read_json(file).items() if name != "scales"}
+    write_json(file, stored)
+    written = (cell.compressed / "stages.csv").stat().st_mtime
+    os.utime(file, (written, written))
+    (row, *_) = rows_of(tmp_path, "esc10")
+    assert compression_of_row(row) == cell.compression
+    assert row["compress_command"].endswith(" --rate=0.1 --until=size=9KB")
+
+
 def test_table_1_has_the_reports_numbers_and_ours(tmp_path, no_weights):
     write_run(tmp_path, "b", TAU, stages(0.91))
     write_run(tmp_path, "b", TAU, stages(0.89, smaller=0.9), seed=1)
