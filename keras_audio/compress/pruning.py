@@ -10,6 +10,7 @@ import numpy as np
 from keras import layers, ops
 
 from keras_audio.compress.kernels import flat_layers, kernels_and_scales, l1_norms
+from keras_audio.tables import text_table
 
 
 class PrunedLayer(NamedTuple):
@@ -58,16 +59,7 @@ class PruningRound:
     def table(self) -> str:
         """Give the rows as a table of plain text."""
         header = tuple(field.replace("_", " ") for field in PrunedLayer._fields)
-        lines = [header, *(tuple(map(str, row)) for row in self.rows)]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        return "\n".join(
-            "  ".join(
-                # Names to the left, numbers to the right.
-                cell.ljust(width) if index < 2 else cell.rjust(width)
-                for index, (cell, width) in enumerate(zip(line, widths, strict=True))
-            )
-            for line in lines
-        )
+        return text_table(header, (map(str, row) for row in self.rows), right=range(2, 7))
 
 
 class HeldZeros(keras.constraints.Constraint):

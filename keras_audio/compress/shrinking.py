@@ -11,6 +11,7 @@ from keras import layers, ops
 from keras_audio.compress.channels import ELEMENTWISE, MERGES, ChannelGraph, Channels, Reader
 from keras_audio.compress.kernels import flat_layers, kernel_of, l1_norms
 from keras_audio.layers import ChannelPad
+from keras_audio.tables import text_table
 
 # What a representative of the constants has at least, as a share of the largest of them. The
 # network's own rounding errors grow by no more than the inverse.
@@ -56,19 +57,10 @@ class ShrunkModel:
 
     def table(self) -> str:
         """Give the rows as a table of plain text, and the parameters below."""
-        header = ShrunkLayer._fields
-        lines = [header, *(tuple(map(str, row)) for row in self.layers)]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        text = [
-            "  ".join(
-                # Numbers to the right, words to the left.
-                cell.rjust(width) if index in (2, 3, 4) else cell.ljust(width)
-                for index, (cell, width) in enumerate(zip(line, widths, strict=True))
-            ).rstrip()
-            for line in lines
-        ]
+        rows = (map(str, row) for row in self.layers)
+        table = text_table(ShrunkLayer._fields, rows, right=(2, 3, 4))
         parameters = f"parameters: {self.parameters_before} before, {self.parameters_after} after"
-        return "\n".join([*text, parameters])
+        return f"{table}\n{parameters}"
 
 
 def shrink(model: keras.Model) -> ShrunkModel:
