@@ -13,6 +13,7 @@ from binaural_waveforms_cells import (
     PUBLISHED,
     SCENES,
     STAGES,
+    WHY_SETTINGS,
     Variant,
     changed_compression_of_row,
     kept_stages,
@@ -54,15 +55,21 @@ class Group(NamedTuple):
 
     def settings(self, groups: Iterable["Group"]) -> dict[str, str]:
         """What is not usual and not the same in all groups, as columns of tables."""
-        groups = list(groups)
-        columns = {
-            "trained with": (self.variant.settings, [group.variant.settings for group in groups]),
-            "compressed with": (self.changed, [group.changed for group in groups]),
-        }
+        trained, compressed = shared_settings(groups)
         return {
-            title: _code(own) if len(set(others)) > 1 else "-"
-            for title, (own, others) in columns.items()
+            "trained with": _code(text for text in self.variant.settings if text not in trained),
+            "compressed with": _code(text for text in self.changed if text not in compressed),
         }
+
+
+def shared_settings(groups: Iterable[Group]) -> tuple[list[str], list[str]]:
+    """What all trainings, and what all compressions, do otherwise than usual."""
+    kinds = zip(*((group.variant.settings, group.changed) for group in groups), strict=True)
+    trained, compressed = (
+        [text for text in first if all(text in other for other in others)]
+        for first, *others in kinds
+    )
+    return trained, compressed
 
 
 def _code(texts: Iterable[str]) -> str:
@@ -88,8 +95,8 @@ def markdown(rows: Sequence[dict[str, Any]], name: str, absent: str = "") -> str
         said = f"The report has no numbers for {name}: those in Table 1 are of {PUBLISHED}{other}."
     lines += ["", said]
     groups = by_group(rows)
-    if shared := _shared(groups):
-        lines += ["", shared]
+    for said in (_shared(list(groups)), _why(groups, name)):
+        lines += ["", said] if said else []
     if absent:
         lines += ["", f"{absent[0].upper()}{absent[1:]}."]
     lines += ["", "## Table 1: accuracy and size", "", *_table_1(groups, name), "", _HOW_COUNTED]
@@ -115,19 +122,19 @@ def _how_measured(recipes: Sequence[BinauralWaveforms]) -> str:
     )
 
 
-def _shared(groups: Iterable[Group]) -> str:
-    """What all trainings, and all compressions, do otherwise than usual."""
-    shared = {
-        "trained": {group.variant.settings for group in groups},
-        "compressed": {group.changed for group in groups},
-    }
-    said = [
-        f"{what} with {_code(*settings)}"
-        for what, settings in shared.items()
-        if len(settings) == 1 and any(settings)
-    ]
-    text = ", and ".join(said)
+def _shared(groups: Sequence[Group]) -> str:
+    """The sentence on what all trainings, and all compressions, do otherwise than usual."""
+    if not groups:
+        return ""
+    kinds = zip(("trained", "compressed"), shared_settings(groups), strict=True)
+    text = ", and ".join(f"{what} with {_code(settings)}" for what, settings in kinds if settings)
     return f"All are {text}; what is not said is as in the report, or as usual." if text else ""
+
+
+def _why(groups: Iterable[Group], name: str) -> str:
+    """The reasons for settings that any group has."""
+    found = {text for group in groups for text in (*group.variant.settings, *group.changed)}
+    return " ".join(why for text, why in WHY_SETTINGS.get(name, {}).items() if text in found)
 
 
 _HOW_COUNTED = (

@@ -426,6 +426,39 @@ def test_settings_that_all_share_are_said_once(tmp_path, no_weights):
         assert not {"trained with", "compressed with"} & set(lines_of(text, heading)[0])
 
 
+def test_what_some_share_is_said_once_and_the_rest_in_their_lines(tmp_path, no_weights):
+    asked = {"until": "size=40KB", "learning_rate": 1e-4}
+    write_run(tmp_path, "b", "esc10", stages(0.8), settings=["batch_size=16"], **asked)
+    asked["scales"] = False
+    write_run(tmp_path, "b", "esc10", stages(0.7), settings=["batch_size=16"], **asked)
+    rows = rows_of(tmp_path, "esc10")
+    text = binaural_waveforms_tables.markdown(rows, "esc10")
+    assert (
+        "All are trained with `batch_size=16`, and compressed with `until=size=40KB` "
+        "`learning_rate=0.0001`; what is not said is" in text
+    )
+    for heading, count in (("Table 1", 2), ("Every stage", 10), ("Runs", 2)):
+        lines = [line for line in lines_of(text, heading) if "report" not in line.get("of", "")]
+        assert [line["compressed with"] for line in lines] == [
+            *["-"] * (count // 2),
+            *["`scales=False`"] * (count // 2),
+        ]
+        assert "trained with" not in lines[0]
+    svg = binaural_waveforms_tables.figure(rows, "esc10")
+    assert ">B<" in svg and ">B, scales=False<" in svg
+    commands = text.partition("```bash")[2].splitlines()
+    assert ["--no-scales" in line for line in commands if "experiments" in line] == [False, True]
+
+
+def test_the_page_says_why_of_the_settings_that_were_used(tmp_path, no_weights):
+    write_run(tmp_path, "b", "esc10", stages(0.8), settings=["batch_size=16"], until="size=40KB")
+    write_run(tmp_path, "b", TOYS, stages(0.8), settings=["batch_size=16"])
+    text = binaural_waveforms_tables.markdown(rows_of(tmp_path, "esc10"), "esc10")
+    assert "15 batches of 16" in text and "less than one clip of the 80" in text
+    assert "1e-4" not in text and "scales=False" not in text
+    assert "batches of 16" not in binaural_waveforms_tables.markdown(rows_of(tmp_path, TOYS), TOYS)
+
+
 # The figure. ----------------------------------------------------------------------------------
 
 
