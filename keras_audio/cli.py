@@ -276,17 +276,22 @@ def compress(options: argparse.Namespace) -> int:
         run = compress_run(
             options.run,
             CompressionSettings(**asked),
-            to=options.to,
+            to=options.to
+            or (pathlib.Path(options.run, "smoke_compressed") if options.smoke else None),
             data_dir=options.data_dir,
             resume=options.resume,
-            force=options.force,
+            # A smoke test may replace an earlier one, never a folder that the user named.
+            force=options.force or (options.smoke and options.to is None),
             max_steps=2 if options.smoke else None,
         )
     except Stopped as stopped:
         print(f"keras-audio: {stopped}", file=sys.stderr)
         return 128 + stopped.signal_number
-    print(stages_table(measure_compression(run, data_dir=options.data_dir)))
-    print(f"next: keras-audio export {run.path} --format litert --fp16")
+    stages = measure_compression(run, data_dir=options.data_dir)
+    print(stages_table(stages))
+    answers = stages[-1].stage == "litert"
+    verb = f"predict {run.path / 'litert'} FILE" if answers else f"export {run.path}"
+    print(f"next: keras-audio {verb}")
     return 0
 
 

@@ -326,7 +326,9 @@ def _compress(verbs) -> None:
         help="bit-equal results (default)",
     )
     tune.add_argument(
-        "--smoke", action="store_true", help="one round of one epoch of two batches, and the rest"
+        "--smoke",
+        action="store_true",
+        help="one round of one epoch of two batches, and the rest, in RUN/smoke_compressed",
     )
     verb.add_argument("--to", metavar="DIR", help="the new folder (default: RUN/compressed)")
     verb.add_argument("--resume", action="store_true", help="go on with one that was begun")

@@ -83,13 +83,31 @@ def read_json(path: str | os.PathLike) -> Any:
         raise ValueError(f"Expected a JSON file. Received: path={path} ({error})") from error
 
 
+def remove_partial(folder: str | os.PathLike) -> None:
+    """Delete what killed processes were writing by `replacing` in `folder`, not below it.
+
+    Only for who may write there alone.
+
+    Example:
+        >>> import tempfile
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> (folder / ".export.partial").mkdir()
+        >>> remove_partial(folder)
+        >>> list(folder.iterdir())
+        []
+    """
+    for partial in list(pathlib.Path(folder).glob(".*.partial*")):
+        _remove(partial)
+
+
 @contextlib.contextmanager
-def locked(path: str | os.PathLike, what: str) -> Iterator[None]:
+def locked(path: str | os.PathLike, what: str, *, shared: bool = False) -> Iterator[None]:
     """Hold the lock file `path` while the block runs; the system lets go of it at a kill, too.
 
     Args:
         path: The lock file. Its parent folder is made if needed; the empty file stays.
         what: What one process at a time may do, for the message.
+        shared: Whether others may hold it as well that share it, too.
 
     Raises:
         ValueError: If another process holds it, or the folder cannot be written to.
@@ -112,7 +130,7 @@ def locked(path: str | os.PathLike, what: str) -> Iterator[None]:
         ) from error
     with lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise ValueError(
                 f"Expected to be the only process to {what}. Received: another holds {path}"

@@ -22,13 +22,16 @@ from keras_audio.data import Records, Split
 from keras_audio.files import locked, read_json, replacing, write_json, write_text
 from keras_audio.training.compression_settings import Settings, Until
 from keras_audio.training.environment import describe_environment
-from keras_audio.training.fitting import Plan, fit
+from keras_audio.training.fitting import Plan, fit, fitting_seed
 from keras_audio.training.run_folder import RunFolder
 from keras_audio.training.trainer import (
+    COMPRESSION,
     INITIAL_MODEL,
     begin_run,
+    clean_run,
     discard_run,
     file_digest,
+    lock_of,
     open_data,
 )
 
@@ -75,7 +78,7 @@ class CompressedRun(RunFolder):
     @property
     def settings(self) -> dict[str, Any]:
         """The settings, and under `kept` the number of the round that the model is made of."""
-        return read_json(self.path / "compression.json")
+        return read_json(self.path / COMPRESSION)
 
     def rounds(self) -> list[dict[str, Any]]:
         """The rows of rounds.csv, numbers as numbers; the first is the whole model."""
@@ -131,6 +134,10 @@ def compress_run(
         Stopped: If the process got SIGTERM or SIGINT; a checkpoint was written.
     """
     source = run if isinstance(run, RunFolder) else RunFolder(run)
+    if (source.path / COMPRESSION).is_file():
+        raise ValueError(
+            f"Expected the folder of a training to compress. Received: {source.path}, a compression"
+        )
     if source.finished is None:
         raise ValueError(
             f"Expected a finished run; train it to its end with --resume. Received: {source.path}"
@@ -146,9 +153,13 @@ def compress_run(
     path = source.path / "compressed" if to is None else pathlib.Path(to)
     if path.resolve() == source.path.resolve():
         raise ValueError(f"Expected another folder than that of the run. Received: to={to}")
-    with locked(path.absolute().with_name(f".{path.absolute().name}.lock"), "compress this run"):
+    with (
+        # A training of the run is to wait, other compressions of it are not.
+        locked(lock_of(source.path), "train this run", shared=True),
+        locked(lock_of(path), "compress this run"),
+    ):
         if force:
-            discard_run(path, "compression.json")
+            discard_run(path, COMPRESSION)
         _open(path, source, settings, resume=resume)
         if not (path / "recipe.json").is_file():
             if settings.deterministic:
@@ -161,15 +172,16 @@ def compress_run(
 def _open(path: pathlib.Path, source: RunFolder, settings: Settings, *, resume: bool) -> None:
     """Make the folder, or check that it is that of this compression."""
     asked = dataclasses.asdict(settings) | {"model": file_digest(source.path / "model.keras")}
-    file = path / "compression.json"
+    place = {"source": os.path.relpath(source.path.resolve(), path.resolve())}
+    file = path / COMPRESSION
+    for folder in (path, *(path / "rounds").glob("[0-9]*")):
+        clean_run(folder)
     if not file.is_file():
         if path.exists() and any(path.iterdir()):
             raise ValueError(f"Expected a new or empty folder to compress into. Received: {path}")
-        relative = os.path.relpath(source.path.resolve(), path.resolve())
-        write_json(file, {"source": relative} | asked)
+        _least_score(settings, source)  # what can be refused is, before anything is made
+        write_json(file, place | asked)
         return
-    for partial in path.rglob(".*.partial*"):
-        partial.unlink()  # what a killed process was writing; no other is at work here
     # Settings that there were not yet when it was begun were as they are by default.
     stored = dataclasses.asdict(Settings()) | read_json(file)
     differences = [
@@ -186,6 +198,27 @@ def _open(path: pathlib.Path, source: RunFolder, settings: Settings, *, resume: 
         finished = (path / "recipe.json").is_file()
         state = "finished; --force makes it anew" if finished else "begun; add --resume"
         raise ValueError(f"Expected a new compression. Received: {path}, which is {state}")
+    if stored["source"] != place["source"]:  # one of the folders was moved
+        write_json(file, read_json(file) | place)
+
+
+def _least_score(settings: Settings, source: RunFolder) -> float | None:
+    """The least validation score of a round that is good enough; None if only its size counts.
+
+    Raises:
+        ValueError: If the whole model does not have it.
+    """
+    until = Until.parse(settings.until)
+    if until.kind == "size":
+        return None
+    score = _kept_scores(source)[0]
+    least = until.value if until.kind == "accuracy" else score - until.value
+    if score < least - _ROUNDING:
+        raise ValueError(
+            f"Expected a model whose validation score is at least {least:g} before it is "
+            f"pruned. Received: {score:.4f} of {source.path}"
+        )
+    return least - _ROUNDING
 
 
 @dataclasses.dataclass
@@ -201,16 +234,8 @@ class _Work:
     def run_rounds(self) -> tuple[list[Round], int, str]:
         """Prune and fine-tune until the rule is met: all rounds, the one to keep, and why."""
         until, rate = Until.parse(self.settings.until), self.settings.rate
+        least = _least_score(self.settings, self.source)
         rounds = [_read_round(0, self.source)]
-        least = None
-        if until.kind != "size":
-            least = until.value if until.kind == "accuracy" else rounds[0].score - until.value
-            least -= _ROUNDING
-            if rounds[0].score < least:
-                raise ValueError(
-                    f"Expected a model whose validation score is at least {least:g} before it is "
-                    f"pruned. Received: {rounds[0].score:.4f} of {self.source.path}"
-                )
         while True:
             number = len(rounds)
             self._write_rounds(rounds)
@@ -225,7 +250,7 @@ class _Work:
                 reason = f"a rate of {rate:g} prunes no further kernel of any layer"
                 return rounds, number - 1, reason
             if folder.finished is None:
-                self._fine_tune(folder)
+                self._fine_tune(number, folder)
             rounds.append(_read_round(number, folder))
             self._say(rounds[-1])
 
@@ -249,9 +274,9 @@ class _Work:
             path, self.source.recipe, self.source.labels, self.split.to_dict(), session
         )
 
-    def _fine_tune(self, folder: RunFolder) -> None:
+    def _fine_tune(self, number: int, folder: RunFolder) -> None:
         """Train on with what was pruned held at zero (section 4.1, step 3)."""
-        keras.utils.set_random_seed(folder.recipe.seed)
+        keras.utils.set_random_seed(fitting_seed(folder.recipe.seed, number))
         model = folder.model(INITIAL_MODEL)
         hold_zeros(model)
         settings = self.settings
@@ -262,6 +287,7 @@ class _Work:
             length=lambda steps_per_pass: (settings.epochs * steps_per_pass, steps_per_pass),
             build_optimizer=lambda steps_per_pass: keras.optimizers.Adam(settings.learning_rate),
             callbacks=[stopping],
+            number=number,
         )
         fit(
             folder,
@@ -301,7 +327,7 @@ class _Work:
         with replacing(self.path / "model.keras") as temporary:
             small.model.save(temporary)
         write_text(self.path / "shrinking.txt", f"{small.table()}\n")
-        file = self.path / "compression.json"
+        file = self.path / COMPRESSION
         write_json(file, read_json(file) | {"kept": kept, "reason": reason})
         session = describe_environment() | {"deterministic": self.settings.deterministic}
         begin_run(self.path, self.source.recipe, self.source.labels, self.split.to_dict(), session)
@@ -311,19 +337,25 @@ class _Work:
 
 def _read_round(number: int, folder: RunFolder) -> Round:
     count = count_weights(folder.model(), rule="paper")
-    done, history = folder.finished, folder.history()
-    epoch = done.get("kept_epoch", done["best_epoch"])
+    done, (score, loss) = folder.finished, _kept_scores(folder)
     return Round(
         number=number,
         total=count.total,
         non_zero=count.non_zero,
         kilobytes=count.kilobytes,
-        score=float(history[done["monitor"]][epoch - 1]),
-        loss=float(history["val_loss"][epoch - 1]),
+        score=score,
+        loss=loss,
         epochs=done["epochs"],
         seconds=done["seconds"],
         path=folder.path,
     )
+
+
+def _kept_scores(folder: RunFolder) -> tuple[float, float]:
+    """What the run is steered by and the loss, on the validation clips, of the weights kept."""
+    done, history = folder.finished, folder.history()
+    epoch = done.get("kept_epoch", done["best_epoch"])
+    return tuple(float(history[name][epoch - 1]) for name in (done["monitor"], "val_loss"))
 
 
 def _round_path(path: pathlib.Path, number: int) -> pathlib.Path:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Self
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_audio.data import EvaluationBatches, Records, Split, TrainingBatches
@@ -27,6 +28,8 @@ class Plan:
         callbacks: Keras callbacks that steer the training, new.
         averaging_decay: Decay of the average of the weights that is measured and kept.
         keeps_last: Whether the last round's weights are kept, not the best ones.
+        number: Which fitting of the model it is, from 0; each has an order of the clips and mixes
+            of its own.
         snapshot_rounds: The rounds, of so many, after which a copy of the model is put aside.
     """
 
@@ -35,6 +38,7 @@ class Plan:
     callbacks: Sequence[keras.callbacks.Callback]
     averaging_decay: float | None = None
     keeps_last: bool = False
+    number: int = 0
     snapshot_rounds: Callable[[int], list[int]] = lambda rounds: []
 
     @classmethod
@@ -48,6 +52,16 @@ class Plan:
             keeps_last=recipe.keeps_last,
             snapshot_rounds=recipe.snapshot_rounds,
         )
+
+
+def fitting_seed(seed: int, number: int) -> int:
+    """The seed of a fitting: the run's own at first, then others that no run is likely to have.
+
+    Example:
+        >>> fitting_seed(3, 0), fitting_seed(3, 1) == fitting_seed(4, 1)
+        (3, False)
+    """
+    return int(np.random.SeedSequence([seed, number]).generate_state(1)[0]) if number else seed
 
 
 def fit(
@@ -79,7 +93,9 @@ def fit(
         ValueError: If the batches are smaller than the number of devices.
         Stopped: If the process got SIGTERM or SIGINT; a checkpoint was written.
     """
-    recipe, distribution = folder.recipe, distribution or tf.distribute.get_strategy()
+    distribution = distribution or tf.distribute.get_strategy()
+    seed = fitting_seed(folder.recipe.seed, plan.number)
+    recipe = dataclasses.replace(folder.recipe, seed=seed)
     with distribution.scope():
         mixing, place = recipe.build_mixing() or (None, recipe.clip_boundary)
         # Before the first part, or between it and the rest.

@@ -12,7 +12,15 @@ import keras
 import tensorflow as tf
 
 from keras_audio.data import Records, Split, make_split, open_records
-from keras_audio.files import folder_name, locked, read_json, replacing, write_json, write_text
+from keras_audio.files import (
+    folder_name,
+    locked,
+    read_json,
+    remove_partial,
+    replacing,
+    write_json,
+    write_text,
+)
 from keras_audio.models.transfer import load_source, model_file, transfer_weights
 from keras_audio.recipes import Recipe, recipe_differences
 from keras_audio.training.environment import describe_environment
@@ -22,6 +30,8 @@ from keras_audio.training.statistics import feature_statistics
 
 # The weights that a fine-tuning begins with, as they were then.
 INITIAL_MODEL = "initial.keras"
+# What the folder of a compression has, and that of a training does not.
+COMPRESSION = "compression.json"
 STRATEGIES = ("single", "mirrored")
 
 
@@ -76,7 +86,7 @@ def train(
     if init_from is not None:
         _check_source(recipe, len(records.labels), init_from, path if force else None)
     session = describe_environment() | {"strategy": strategy, "deterministic": deterministic}
-    with locked(path.absolute().with_name(f".{path.absolute().name}.lock"), "train this run"):
+    with locked(lock_of(path), "train this run"):
         if force:
             discard_run(path)
         folder = _open_run(
@@ -188,6 +198,18 @@ def _check_source(
     transfer_weights(load_source(file), recipe.build_model(num_classes))
 
 
+def lock_of(path: pathlib.Path) -> pathlib.Path:
+    """The lock file of a run, beside its folder: `.NAME.lock`."""
+    path = path.absolute()
+    return path.with_name(f".{path.name}.lock")
+
+
+def clean_run(path: pathlib.Path) -> None:
+    """Delete what a killed training was writing; not in runs inside of this one."""
+    for folder in (path, path / "checkpoints", path / "snapshots"):
+        remove_partial(folder)
+
+
 def discard_run(path: pathlib.Path, marker: str = "recipe.json") -> None:
     """Delete a run in such an order that a kill leaves no folder that looks like a whole run.
 
@@ -211,8 +233,11 @@ def _open_run(
     resume: bool,
 ) -> RunFolder:
     """Make the run folder, or check that the one there is this recipe's and may go on."""
-    for partial in path.rglob(".*.partial*"):
-        partial.unlink()  # what a killed process was writing; no other is at work here
+    if (path / COMPRESSION).is_file():
+        raise ValueError(
+            f"Expected the folder of a training for the run. Received: {path}, a compression"
+        )
+    clean_run(path)
     if (path / "recipe.json").is_file():
         folder = RunFolder(path)
         differences = recipe_differences(folder.recipe, recipe)

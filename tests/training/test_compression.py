@@ -13,11 +13,12 @@ import time
 import numpy as np
 import pytest
 
-from keras_audio.files import read_json
+from keras_audio.files import locked, read_json
 from keras_audio.recipes import with_settings
 from keras_audio.recipes.residual_blocks import ResidualBlocks
 from keras_audio.training import CompressionSettings, RunFolder, compress_run, train
 from keras_audio.training.compression_settings import Until
+from keras_audio.training.trainer import lock_of
 
 SETTINGS = ["network=m3", "first_stride=16", "duration=0.5", "batch_size=16", "epochs=3"]
 # M3 has 220,416 weights in kernels, 430.5 KB: two rounds. The rate moves weights in an epoch.
@@ -236,3 +237,53 @@ def test_killed_in_a_round_it_ends_bit_equal_to_an_unbroken_one(run, pruned, toy
     assert expected.keys() == found.keys()
     for name, value in expected.items():
         assert np.array_equal(value, found[name]), name
+
+
+def test_a_rate_that_prunes_no_further_kernel_ends_it_and_a_run_may_be_moved(
+    run, toy_data, tmp_path
+):
+    here, to = tmp_path / "here", tmp_path / "small"
+    shutil.copytree(run.path, here, ignore=shutil.ignore_patterns("compressed"))
+    # A thousandth of 256 kernels is none.
+    settings = CompressionSettings(rate=0.001, until="size=1KB")
+    small = compress_run(here, settings, to=to, data_dir=toy_data, progress=False)
+    assert small.settings["kept"] == 0
+    assert small.settings["reason"] == "a rate of 0.001 prunes no further kernel of any layer"
+    assert small.model().count_params() == run.model().count_params()
+    moved = here.rename(tmp_path / "there")
+    again = compress_run(moved, settings, to=to, data_dir=toy_data, resume=True, progress=False)
+    assert again.round_folder(0).path.samefile(moved)
+    for refused in (to, to / "."):
+        with pytest.raises(ValueError, match="Expected the folder of a training to compress"):
+            compress_run(refused, settings, data_dir=toy_data)
+    with pytest.raises(ValueError, match="Received: .*small, a compression"):
+        train(run.recipe, data_dir=toy_data, run=to, resume=True)
+
+
+def test_a_refused_rule_leaves_nothing_and_a_partial_folder_is_no_hindrance(
+    run, toy_data, tmp_path
+):
+    to = tmp_path / "small"
+    with pytest.raises(ValueError, match="at least 0.999 before it is pruned"):
+        compress_run(run, CompressionSettings(until="accuracy=0.999"), to=to, data_dir=toy_data)
+    assert not to.exists()
+    # What a kill leaves while an export is written.
+    (to / ".litert.partial").mkdir(parents=True)
+    settings = CompressionSettings(rate=0.001, until="size=1KB")
+    compress_run(run, settings, to=to, data_dir=toy_data, progress=False)
+    assert not (to / ".litert.partial").exists()
+
+
+def test_a_run_is_not_trained_while_it_is_compressed(run, toy_data):
+    with locked(lock_of(run.path), "train this run", shared=True):
+        with pytest.raises(ValueError, match="only process to train this run"):
+            train(run.recipe, data_dir=toy_data, run=run.path, resume=True)
+        # Two compressions of one run are no harm to each other.
+        with locked(lock_of(run.path), "train this run", shared=True):
+            pass
+
+
+def test_settings_of_before_a_field_was_there_are_taken_with_its_default():
+    stored = dataclasses.asdict(ASKED) | {"source": "..", "model": "3f5a", "kept": 2}
+    del stored["scales"]
+    assert CompressionSettings.from_stored(stored) == ASKED
