@@ -270,7 +270,7 @@ def read_stages_of(run: RunFolder, path: pathlib.Path) -> Iterator[dict[str, Any
         small = stage.stage in ("shrunk", "half", "litert")
         yield row | {
             "network": run.recipe.network,
-            **dataclasses.asdict(stage),
+            **{key: value for key, value in dataclasses.asdict(stage).items() if key in COLUMNS},
             "accuracy": f"{stage.accuracy:.4f}",
             "loss": f"{stage.loss:.4f}",
             "latency_ms": "" if stage.latency_ms is None else f"{stage.latency_ms:.2f}",

@@ -22,8 +22,10 @@ def export_run_to_litert(
     from keras_audio.serving import export_litert
 
     try:
-        probe, absent = HeldOut(run.recipe, data_dir).examples(), ""
-    except ValueError as error:  # no records
+        held_out = HeldOut(run.recipe, data_dir)
+        held_out.check(run)
+        probe, absent = held_out.examples(), ""
+    except ValueError as error:  # no records, or others than the run's
         probe, absent = [], str(error)
     path = export_litert(
         run.model(),

@@ -8,6 +8,7 @@ import importlib
 _LAZY = {
     "Classifier": "classifier",
     "FilePrediction": "predict",
+    "UnsupportedByLiteRT": "litert",
     "export_litert": "litert",
     "export_saved_model": "export",
     "find_audio_files": "predict",

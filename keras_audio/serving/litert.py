@@ -44,6 +44,15 @@ MODEL_FILE = "model.tflite"
 TOLERANCES = {"float32": 1e-4, "float16": 2e-2}
 
 
+class UnsupportedByLiteRT(ValueError):
+    """What LiteRT cannot convert or run, or 16 bits cannot hold; not a file that answers wrong.
+
+    Example:
+        >>> issubclass(UnsupportedByLiteRT, ValueError)
+        True
+    """
+
+
 def export_litert(
     model: keras.Model,
     path: str | os.PathLike,
@@ -92,8 +101,11 @@ def export_litert(
         `path`.
 
     Raises:
-        ValueError: If an argument does not fit the model, `path` is taken, LiteRT lacks one of the
-            model's operations, or the file does not load or differs from the model by more.
+        UnsupportedByLiteRT: If the model takes any length and `clip_samples` is None, LiteRT lacks
+            one of its operations or cannot run it, or 16 bits have not all of its constants. This
+            is a ValueError, too.
+        ValueError: If an argument does not fit the model, `path` is taken, or the file differs from
+            the model by more.
 
     Example:
         >>> import tempfile
@@ -116,7 +128,7 @@ def export_litert(
     check_resampling(resampling)
     samples = window_samples(model, clip_samples)
     if samples is None:
-        raise ValueError(
+        raise UnsupportedByLiteRT(
             "Expected clip_samples for a model that takes any length, since a LiteRT file takes "
             f"one. Received: clip_samples=None, model={model.name!r}"
         )
@@ -196,7 +208,7 @@ def _convert(model: keras.Model, samples: int, half: bool) -> bytes:
     except Exception as error:  # the converter's own class is not public
         lacking = re.search(r"(?:TF Select|Custom) ops: (.+)", str(error))
         reason = lacking[1] if lacking else str(error).splitlines()[0]
-        raise ValueError(
+        raise UnsupportedByLiteRT(
             "Expected a model whose operations LiteRT has, with the types of their inputs. "
             f"Received: {model.name!r}, of which it lacks {reason}; nothing was written"
         ) from error
@@ -210,7 +222,10 @@ def _compare(
 ) -> dict[str, Any]:
     """Figures of the check, of the last of `files`; ValueError where one differs by too much."""
     what = "a LiteRT interpreter only (its Fourier transforms are of powers of two)"
-    answers = answers_of_fresh_process("litert_replay.py", list(files.values()), clips, what)
+    try:
+        answers = answers_of_fresh_process("litert_replay.py", list(files.values()), clips, what)
+    except ValueError as error:
+        raise UnsupportedByLiteRT(str(error)) from error
     differences = {}
     for kind in files:
         own = {name.removeprefix(f"{kind}/"): value for name, value in answers.items()}
@@ -223,7 +238,10 @@ def _compare(
             in_probabilities <= tolerance
             and in_embedding <= tolerance * max(1.0, largest["embedding"])
         ):
-            raise ValueError(
+            # Where 32 bits answer like the model and 16 no number, a constant is beyond these.
+            numbers = np.isfinite([in_probabilities, in_embedding]).all()
+            unsupported = kind == "float16" and not numbers
+            raise (UnsupportedByLiteRT if unsupported else ValueError)(
                 f"Expected the export of {model.name!r} with {kind} weights to answer like the "
                 f"model within {tolerance}. Received: largest difference {in_probabilities:.3g} in "
                 f"probabilities, {in_embedding:.3g} in embeddings{hint}; nothing was written"

@@ -10,7 +10,7 @@ RATE = 8000
 CLIP = 4000
 
 
-def build(channels=1, clip_samples=CLIP):
+def build(channels=1, clip_samples=CLIP, labels=LABELS):
     """Waveform -> clip steps -> two convolutions -> embedding -> predictions."""
     keras.utils.set_random_seed(0)
     waveform = keras.Input((None, channels), name="waveform")
@@ -22,10 +22,10 @@ def build(channels=1, clip_samples=CLIP):
     x = keras.layers.Dropout(0.5)(x)
     x = keras.layers.Conv1D(8, 3, activation="relu", name="conv2")(x)
     x = keras.layers.GlobalAveragePooling1D(name="embedding")(x)
-    x = keras.layers.Dense(len(LABELS), name="logits")(x)
+    x = keras.layers.Dense(len(labels), name="logits")(x)
     model = keras.Model(waveform, keras.layers.Activation("softmax", name="predictions")(x))
     # Weights that give each sound an answer of its own, and statistics away from their start.
     random = np.random.default_rng(0)
     model.get_layer("bn1").moving_mean.assign(random.uniform(0, 0.2, 8))
-    model.get_layer("logits").kernel.assign(random.normal(0, 4, (8, len(LABELS))))
+    model.get_layer("logits").kernel.assign(random.normal(0, 4, (8, len(labels))))
     return model
