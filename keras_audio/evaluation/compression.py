@@ -1,7 +1,8 @@
 """What each stage of a compression is worth and weighs: the whole model, rounds, and what follows.
 
 Sizes stand three ways side by side: by the rule of Pajusco et al. 2020 (non-zero kernels, 16 bits
-each), everything that is stored, and the bytes of files on disk.
+each), everything that is stored, and the bytes of files on disk. The file of 16-bit weights,
+`half.npz`, and the LiteRT file stay in the folder of the compression.
 """
 
 import csv
@@ -16,7 +17,7 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-from keras_audio.compress import count_weights, half_precision, stored_bytes
+from keras_audio.compress import count_weights, half_precision, save_half, stored_bytes
 from keras_audio.data import clip_arrays
 from keras_audio.evaluation.held_out import HeldOut
 from keras_audio.evaluation.latency import clip_latencies
@@ -25,10 +26,12 @@ from keras_audio.models.macs import count_macs
 from keras_audio.recipes import Recipe
 from keras_audio.serving import load_classifier
 from keras_audio.serving.export import window_samples
-from keras_audio.serving.litert import export_litert
+from keras_audio.serving.litert import UnsupportedByLiteRT, export_litert
+from keras_audio.tables import text_table
 from keras_audio.training.compression import CompressedRun
 
 STAGES_FILE = "stages.csv"
+HALF_FILE = "half.npz"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Stage:
         stage: `whole`, `round 1` and so on, `shrunk` (zeros removed), `half` (weights and inputs
             rounded to 16 bits), `litert` (as a LiteRT file of 16-bit weights).
         kept: Whether what follows was made of it; true of the last round kept and later stages.
-        accuracy: On the clips held out; of clips with several classes mean average precision.
+        accuracy: On the clips held out, or the measure that `metric` names in its place.
         loss: Mean cross-entropy there.
         total: Weights by the report's rule.
         non_zero: Those that are not zero.
@@ -48,9 +51,11 @@ class Stage:
         stored_kilobytes: What these take, 16 bits each, or 32 before they are rounded.
         macs: Multiply-accumulates for a clip.
         file: What kind of file `file_bytes` is of.
-        file_bytes: Bytes on disk.
+        file_bytes: Bytes on disk; of `half` those of `half.npz`, of `litert` of `model.tflite`.
         latency_ms: Median time for a clip on one thread: with TensorFlow of the whole model, the
             round kept and the shrunken one, of the last stage with LiteRT; None of others.
+        metric: What `accuracy` is: `accuracy`, or `mean_average_precision` where a clip may have
+            several classes.
     """
 
     stage: str
@@ -66,6 +71,7 @@ class Stage:
     file: str
     file_bytes: int
     latency_ms: float | None = None
+    metric: str = "accuracy"
 
 
 def measure_compression(
@@ -77,29 +83,37 @@ def measure_compression(
 ) -> list[Stage]:
     """Measure every stage of a compression on the clips held out, and write `stages.csv`.
 
-    The LiteRT file is put in the folder `litert` of the run. A model that LiteRT cannot run has no
-    such stage.
+    The weights in 16 bits are put in `half.npz` of the run, for `keras_audio.compress.load_half`,
+    and the LiteRT file in its folder `litert`. A model that LiteRT cannot run has no such stage;
+    neither has one whose file takes no clip as short as some of those held out. If a stage fails,
+    those before it are written all the same.
 
     Args:
         run: The folder of the compression, finished.
         data_dir: Where `keras-audio prepare` put the records.
         batch_size: Clips predicted at once.
-        progress: Whether to show a progress bar and say what LiteRT cannot run.
+        progress: Whether to show a progress bar and say why there is no stage `litert`.
 
     Returns:
         The stages in their order.
 
     Raises:
-        ValueError: If the records are missing or are not those that the run was trained with.
+        ValueError: If the records are missing or are not those that the run was trained with, or
+            the LiteRT file answers otherwise than the model.
     """
     folder = run if isinstance(run, CompressedRun) else CompressedRun(run)
     work = _Measuring(folder, data_dir, batch_size)
     last = len(folder.rounds()) - 1
     stages = []
-    with tqdm(total=last + 4, unit="stage", disable=None if progress else True) as bar:
-        for stage in work.stages(last, bar.write if progress else lambda text: None):
-            stages.append(stage)
-            bar.update()
+    try:
+        with tqdm(total=last + 4, unit="stage", disable=None if progress else True) as bar:
+            for stage in work.stages(last, bar.write if progress else lambda text: None):
+                stages.append(stage)
+                bar.update()
+    except ValueError:
+        if stages:
+            write_stages(folder.path / STAGES_FILE, stages)
+        raise
     write_stages(folder.path / STAGES_FILE, stages)
     return stages
 
@@ -114,7 +128,7 @@ def write_stages(path: pathlib.Path, stages: Sequence[Stage]) -> None:
 
 
 def read_stages(path: str | os.PathLike) -> list[Stage]:
-    """Read what `write_stages` wrote."""
+    """Read what `write_stages` wrote, also before there was a column `metric`."""
     with open(path, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     kinds = {field.name: field.type for field in dataclasses.fields(Stage)}
@@ -125,9 +139,10 @@ def read_stages(path: str | os.PathLike) -> list[Stage]:
 
 def stages_table(stages: Sequence[Stage]) -> str:
     """The stages as a table of plain text, without the rounds that were not kept."""
-    header = ("stage", "accuracy", "loss", "weights", "non-zero", "KB", "stored KB")
-    header += ("file", "bytes", "MMACs", "ms a clip")
-    lines = [header]
+    tagging = any(stage.metric == "mean_average_precision" for stage in stages)
+    header = ("stage", "mAP" if tagging else "accuracy", "loss", "weights", "non-zero", "KB")
+    header += ("stored KB", "file", "bytes", "MMACs", "ms a clip")
+    lines = []
     for stage in stages:
         lines.append(
             (
@@ -144,11 +159,7 @@ def stages_table(stages: Sequence[Stage]) -> str:
                 "-" if stage.latency_ms is None else f"{stage.latency_ms:.1f}",
             )
         )
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
+    return text_table(header, lines, right=(1, 2, 3, 4, 5, 6, 8, 9, 10))
 
 
 class _Measuring:
@@ -186,8 +197,11 @@ class _Measuring:
                 probe=self.held_out.examples(),
                 overwrite=path.exists(),
             )
-        except ValueError as error:
+        except UnsupportedByLiteRT as error:
             say(f"no LiteRT file: {error}")
+            return
+        if missing := self._too_short(read_json(path / "metadata.json")):
+            say(f"the LiteRT file in {path} is not measured: {missing}")
             return
         yield self._litert(small, path)
 
@@ -202,16 +216,31 @@ class _Measuring:
         probabilities = self.held_out.predict(
             model, self.recipe, batch_size=self.batch_size, progress=False
         )
-        sizes = stored_bytes(model)
-        file = "fp16 npz" if half else "keras"
         return Stage(
             stage=name,
             kept=kept,
             **self._scores(probabilities),
             **self._weights(model, 2 if half else 4),
-            file=file,
-            file_bytes=sizes["npz" if half else "keras"],
+            file="fp16 npz" if half else "keras",
+            file_bytes=self._half_bytes() if half else stored_bytes(model)["keras"],
             latency_ms=self._latencies.get(name),
+        )
+
+    def _half_bytes(self) -> int:
+        """Store the weights of the run in 16 bits; give what that takes."""
+        file = self.run.path / HALF_FILE
+        save_half(self.run.model(), file)
+        return file.stat().st_size
+
+    def _too_short(self, litert: dict[str, Any]) -> str:
+        """Which clips a LiteRT file of these facts does not take, in words; empty if it does."""
+        least = 0 if litert["zero_padding"] else litert["clip_samples"]
+        short = sum(clip.samples < least for clip in self.held_out.clips)
+        if not short:
+            return ""
+        return (
+            f"{short} of {len(self.held_out.clips)} clips are shorter than its {least} samples, "
+            "and zeros behind them would change the answers"
         )
 
     def _litert(self, model: keras.Model, path: pathlib.Path) -> Stage:
@@ -231,10 +260,10 @@ class _Measuring:
             latency_ms=checked["latency_ms"],
         )
 
-    def _scores(self, probabilities: np.ndarray) -> dict[str, float]:
+    def _scores(self, probabilities: np.ndarray) -> dict[str, Any]:
         metrics, _ = self.held_out.measure(probabilities, self.recipe.unknown_weight)
-        accuracy = metrics.get("accuracy", metrics.get("mean_average_precision"))
-        return {"accuracy": accuracy, "loss": metrics["log_loss"]}
+        metric = "accuracy" if "accuracy" in metrics else "mean_average_precision"
+        return {"accuracy": metrics[metric], "metric": metric, "loss": metrics["log_loss"]}
 
     def _weights(self, model: keras.Model, bytes_per_weight: int) -> dict[str, Any]:
         paper = count_weights(model, "paper")

@@ -7,7 +7,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_audio.compress import count_weights
 from keras_audio.evaluation.held_out import HeldOut, check_target
+from keras_audio.training.compression import CompressedRun
 from keras_audio.training.run_folder import RunFolder
 
 
@@ -54,19 +56,20 @@ def evaluate_run(
     held_out = HeldOut(recipe, data_dir)
     held_out.check(folder)
     weight = held_out.unknown_weight(unknown_weight, recipe)
-    probabilities = held_out.predict(
-        folder.model(), recipe, batch_size=batch_size, progress=progress
-    )
+    model = folder.model()
+    probabilities = held_out.predict(model, recipe, batch_size=batch_size, progress=progress)
     metrics, rows = held_out.measure(probabilities, weight)
     history = folder.history()
     if not recipe.counts_iterations:
         history.pop("iteration", None)
     done = folder.finished
+    compression = _compression(folder, model)
+    what = f"{recipe.name} on {recipe.dataset}, fold {recipe.fold} held out, seed {recipe.seed}"
     held_out.write(
         target or evaluation_folder(folder.path, unknown_weight),
         metrics,
         rows,
-        title=f"{recipe.name} on {recipe.dataset}, fold {recipe.fold} held out, seed {recipe.seed}",
+        title=f"{what}, compressed" if compression else what,
         history=history,
         learning_rates=_learning_rates(folder),
         snapshots=recipe.snapshot_rounds(done["epochs"]) if done else (),
@@ -74,6 +77,7 @@ def evaluate_run(
         recipe=recipe.to_dict(),
         environment=folder.environment,
         training=done,
+        compression=compression,
     )
     return metrics
 
@@ -94,6 +98,25 @@ def evaluation_folder(
         return pathlib.Path(run)
     named = unknown_weight if isinstance(unknown_weight, str) else float(unknown_weight)
     return pathlib.Path(run) / f"unknown_weight_{str(named).removesuffix('.0')}"
+
+
+def _compression(run: RunFolder, model: keras.Model) -> dict[str, Any]:
+    """How a model was compressed, and what it weighs; nothing of a run that was not."""
+    if not (run.path / "compression.json").is_file():
+        return {}
+    compressed = CompressedRun(run.path)
+    settings, rounds = compressed.settings, compressed.rounds()
+    del settings["model"]  # a checksum
+    weights, kept = count_weights(model), rounds[settings["kept"]]
+    sizes = {
+        "weights of the whole model": rounds[0]["total"],
+        "not zero in the round kept": kept["non_zero"],
+        "weights": weights.total,
+        "not zero": weights.non_zero,
+        "kilobytes in 16 bits": weights.kilobytes,
+        "numbers stored": count_weights(model, "stored").total,
+    }
+    return settings | sizes
 
 
 def _learning_rates(run: RunFolder) -> np.ndarray | None:

@@ -107,6 +107,7 @@ def write_report(
     mistakes: Sequence[Mistake],
     split: Mapping[str, Mapping[str, Any]] | None = None,
     training: Mapping[str, Any] | None = None,
+    compression: Mapping[str, Any] | None = None,
     kept: str = "best",
     learning_rates: Sequence[float] | None = None,
     snapshots: Sequence[int] = (),
@@ -126,6 +127,7 @@ def write_report(
         mistakes: Mistakes to hear and see, the worst first.
         split: For each split a dictionary of what to tell of it, such as `clips` and `recordings`.
         training: How the training ended; its `best_epoch` is marked in the curves.
+        compression: How the model was compressed, if it was, and what it weighs.
         kept: Whether the weights measured are the `"best"` or the `"last"` ones.
         learning_rates: The learning rate of each step, (steps,), if it followed a schedule.
         snapshots: Epochs after which a copy of the weights was put aside.
@@ -181,7 +183,11 @@ def write_report(
         wrong_count=len(wrong),
         tables=[
             [("Configuration", list(_flat(recipe)))],
-            [("Split", _splits(split or {})), ("Training", list(_flat(training)))],
+            [
+                ("Split", _splits(split or {})),
+                ("Training", list(_flat(training))),
+                ("Compression", list(_flat(compression or {}))),
+            ],
             [("Environment", list(_flat(environment)))],
         ],
         **of_task,
