@@ -24,6 +24,7 @@ from erann_variants import (
     usual_recipe,
     variant_of_row,
 )
+from held_out import how_chosen
 
 from keras_audio.recipes import ERANN
 
@@ -62,10 +63,8 @@ def markdown(rows: list[dict], dataset: str, speeds: Speeds | None = None, absen
         "",
         f"{metric.replace('_', ' ').capitalize()} in percent, {beside}ours as the mean over folds "
         "and seeds, the standard deviation over either where there are several, and in brackets "
-        "the number of runs. As in the paper, a run counts with its best evaluation on the "
-        "held-out fold, so it is chosen on the clips it is measured on; the last evaluation stands "
-        "beside it below. Parameters are the trainable ones; multiply-accumulates are those of a "
-        f"clip of {usual.duration:g} s.",
+        f"the number of runs. {how_chosen(rows, _HOW_CHOSEN, 'evaluation')} Parameters are the "
+        f"trainable ones; multiply-accumulates are those of a clip of {usual.duration:g} s.",
     ]
     if not known:
         lines += [
@@ -84,6 +83,12 @@ def markdown(rows: list[dict], dataset: str, speeds: Speeds | None = None, absen
         lines += ["", "## Runs", "", *_runs_table(rows), "", cells.hardware_line(rows), ""]
         lines += cells.commands_section(commands(rows, dataset))
     return "\n".join(lines).rstrip() + "\n"
+
+
+_HOW_CHOSEN = (
+    "As in the paper, a run counts with its best evaluation on the held-out fold, so it is chosen "
+    "on the clips it is measured on; the last evaluation stands beside it below."
+)
 
 
 def _systems_section(

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import cells
+from held_out import last_score
 
 from keras_audio.evaluation import published_results
 from keras_audio.recipes import ERANN, with_settings
@@ -147,7 +148,6 @@ def published_number(dataset: str, network: str, metric: str) -> float | None:
 def read_run(run: RunFolder) -> dict[str, Any]:
     """The row of a finished and evaluated run."""
     recipe, start = run.recipe, cells.start_of(run)
-    last = run.history()[recipe.monitor][-1]
     parameters, macs = size(recipe.model_name, len(run.labels), recipe.duration)
     return cells.common_columns(run) | {
         "network": recipe.model_name,
@@ -156,7 +156,7 @@ def read_run(run: RunFolder) -> dict[str, Any]:
         "spec_augment": recipe.spec_augment,
         "crop_duration": recipe.crop_duration,
         "pitch_variants": recipe.pitch_variants,
-        f"last_epoch_{recipe.monitor.removeprefix('val_')}": f"{last:.4f}",
+        f"last_epoch_{recipe.monitor.removeprefix('val_')}": last_score(run, recipe.monitor),
         "best_iteration": run.finished["best_iteration"],
         "iterations": run.finished["iterations"],
         "classes": len(run.labels),

@@ -71,7 +71,8 @@ def table(folder: pathlib.Path) -> str:
         folds = ", ".join(dict.fromkeys(row["fold"] for row in rows))
         metrics = ("accuracy", "last_epoch_accuracy", "mean_average_precision")
         scores = [
-            mean_and_deviation(rows, metric) if rows[0].get(metric) else "-" for metric in metrics
+            mean_and_deviation(rows, metric) if all(row.get(metric) for row in rows) else "-"
+            for metric in metrics
         ]
         # Of pruned networks folds have various numbers.
         parameters = f"{np.mean([int(row['parameters']) for row in rows]):,.0f}"

@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 
 import cells
 from cells import Cell, gathered, percent
+from held_out import how_chosen, last_score
 
 from keras_audio.evaluation import published_results
 from keras_audio.quiet import import_tensorflow
@@ -126,7 +127,7 @@ def read_run(run: RunFolder) -> dict:
         "network": recipe.network,
         "block": recipe.block if recipe.network == "m34_res" else "",
         "input": recipe.normalization,
-        "last_epoch_accuracy": f"{history['val_accuracy'][-1]:.4f}",
+        "last_epoch_accuracy": last_score(run, "val_accuracy"),
         "train_accuracy": f"{history['accuracy'][best]:.4f}",
         "best_epoch": done["best_epoch"],
         "epochs": done["epochs"],
@@ -162,8 +163,7 @@ def markdown(rows: list[dict], dataset: str) -> str:
     lines += ["", *cells.markdown_table(["input", *names], grid_lines)]
     lines += [
         "",
-        "As in the paper, a run's accuracy is that of its best epoch on the held-out fold, so it "
-        "is chosen on the clips it is measured on; the last epoch's stands beside it.",
+        how_chosen(rows, _HOW_CHOSEN, "epoch"),
         "",
     ]
     titles = ["network", "input", "fold", "accuracy", "last epoch", "mAP"]
@@ -188,6 +188,12 @@ def markdown(rows: list[dict], dataset: str) -> str:
     if rows:
         lines += cells.commands_section(commands(rows, dataset))
     return "\n".join(lines)
+
+
+_HOW_CHOSEN = (
+    "As in the paper, a run's accuracy is that of its best epoch on the held-out fold, so it is "
+    "chosen on the clips it is measured on; the last epoch's stands beside it."
+)
 
 
 def commands(rows: Sequence[dict], dataset: str) -> list[str]:

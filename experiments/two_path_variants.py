@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import cells
+from held_out import last_score
 
 from keras_audio.evaluation import published_results, read_predictions
 from keras_audio.files import read_json
@@ -145,7 +146,7 @@ def read_run(run: RunFolder) -> dict[str, Any]:
     variant = variant_of(recipe)
     # Unlike the accuracy, that of an epoch is without the weight of an unknown class.
     open_set = "open_set" in read_json(run.path / "metrics.json")
-    last = "" if open_set else f"{run.history()['val_accuracy'][-1]:.4f}"
+    last = "" if open_set else last_score(run, "val_accuracy")
     return (
         cells.common_columns(run)
         | scene_columns(run)
