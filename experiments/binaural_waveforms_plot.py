@@ -31,6 +31,8 @@ MARKS = {
     "half": ("file: 16-bit .npz", "v", False),
     "litert": ("file: 16-bit LiteRT", "o", False),
 }
+# What marks are of files.
+_FILES = ("whole", "shrunk", "half", "litert")
 
 
 class Curve(NamedTuple):
@@ -68,6 +70,10 @@ def accuracy_against_bytes(curves: Sequence[Curve], limit: float) -> str:
                 axes.plot(*np.transpose(points), dashes, color=color, alpha=0.4, linewidth=1)
             means = np.transpose(mean_curve(curve.rounds))
             axes.plot(*means, dashes, color=color, label=curve.title, marker="o", markersize=4)
+            if [other.network for other in curves].count(curve.network) > 1:
+                # The files of one curve are joined, or they could be of any.
+                joined = [curve.marks[kind] for kind in _FILES if kind in curve.marks]
+                axes.plot(*np.transpose(joined), dashes, color=color, alpha=0.4, linewidth=1)
             for kind, point in curve.marks.items():
                 axes.plot(*point, **_marker(kind, color))
         _label_axes(axes, limit)
