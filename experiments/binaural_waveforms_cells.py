@@ -62,7 +62,7 @@ STAGES = {
 }
 COLUMNS = (
     *("recipe", "dataset", "fold", "seed", "network", "stage", "kept"),
-    *("accuracy", "loss", "mean_average_precision", "validation_accuracy"),
+    *("accuracy", "metric", "loss", "mean_average_precision", "validation_accuracy"),
     *("total", "non_zero", "kilobytes", "stored", "stored_kilobytes", "parameters", "macs"),
     *("file", "file_bytes", "latency_ms", "epochs", "seconds", "reason"),
     *("hardware", "backend", "versions", "commit", "command", "compress_command"),
