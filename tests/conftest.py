@@ -2,12 +2,15 @@
 
 import os
 import pathlib
+import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pytest
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
+# The harness of the networks, which the tests of other rooms use too.
+sys.path.append(str(REPOSITORY / "tests" / "models"))
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,9 @@ def build(channels=1, clip_samples=CLIP, labels=LABELS):
     x = keras.layers.Conv1D(8, 3, activation="relu", name="conv2")(x)
     x = keras.layers.GlobalAveragePooling1D(name="embedding")(x)
     x = keras.layers.Dense(len(labels), name="logits")(x)
-    model = keras.Model(waveform, keras.layers.Activation("softmax", name="predictions")(x))
+    model = keras.Model(
+        waveform, keras.layers.Activation("softmax", name="predictions")(x), name="small_model"
+    )
     # Weights that give each sound an answer of its own, and statistics away from their start.
     random = np.random.default_rng(0)
     model.get_layer("bn1").moving_mean.assign(random.uniform(0, 0.2, 8))

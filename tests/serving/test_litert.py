@@ -143,7 +143,7 @@ def test_files_beside_the_model(exported):
     assert metadata.pop("versions").keys() == {"keras", "numpy"}
     assert metadata == {
         "format": "litert",
-        "model": "functional",
+        "model": "small_model",
         "labels": LABELS,
         "sample_rate": RATE,
         "resampling": "fourier",
