@@ -1,6 +1,7 @@
 """`keras-audio compress`: from real sounds to a LiteRT file that answers, through the commands."""
 
 import csv
+import dataclasses
 import pathlib
 import shutil
 
@@ -17,6 +18,7 @@ TRAIN = (
     "train binaural_waveforms --dataset mine --set network=a --set duration=1 --set epochs=1 "
     "--set batch_size=4 --run run"
 )
+COMPRESS = "compress run --smoke --rate 0.1 --until size=24KB --to run/compressed"
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,7 @@ def folder(esc10_files, tmp_path_factory):
         assert main([*prepare.split(), "--resampling", "fourier"]) == 0
         assert main(TRAIN.split()) == 0
 
-        assert main("compress run --smoke --rate 0.1 --until size=24KB".split()) == 0
+        assert main(COMPRESS.split()) == 0
     return home
 
 
@@ -57,6 +59,7 @@ def test_every_stage_is_measured(folder):
     assert half.stored_kilobytes == pytest.approx(shrunk.stored_kilobytes / 2, abs=0.01)
     assert half.loss == pytest.approx(shrunk.loss, abs=1e-2)
     # Of clips of 5 s the LiteRT file hears the first second, too.
+    assert litert.accuracy == half.accuracy
     assert litert.loss == pytest.approx(shrunk.loss, abs=1e-2)
     file = folder / "run/compressed/litert/model.tflite"
     assert litert.file_bytes == file.stat().st_size
@@ -96,8 +99,23 @@ def test_the_folder_is_evaluated_and_its_file_predicts(folder, monkeypatch, caps
 
 def test_a_finished_compression_is_measured_again_with_resume_alone(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
-    assert main("compress run --smoke --rate 0.1 --until size=24KB".split()) == 2
+    assert main(COMPRESS.split()) == 2
     assert "run/compressed, which is finished; --force makes it anew" in capsys.readouterr().err
+    stages = folder / "run/compressed/stages.csv"
+    before = [dataclasses.replace(stage, latency_ms=None) for stage in read_stages(stages)]
+    stages.unlink()
+    assert main([*COMPRESS.split(), "--resume"]) == 0
+    again = [dataclasses.replace(stage, latency_ms=None) for stage in read_stages(stages)]
+    # A file of a model holds the time at which it was written, so its bytes may differ by a few.
+    assert [dataclasses.replace(stage, file_bytes=0) for stage in again] == [
+        dataclasses.replace(stage, file_bytes=0) for stage in before
+    ]
+    assert [stage.file_bytes for stage in again] == pytest.approx(
+        [stage.file_bytes for stage in before], rel=0.01
+    )
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        "next: keras-audio predict run/compressed/litert FILE"
+    )
 
 
 def test_rules_are_refused_in_a_sentence(folder, monkeypatch, capsys):
