@@ -17,7 +17,9 @@ class CutMix(Mixing):
     the samples that are really there from either clip, after rounding and cutting.
 
     Batches are in random order, so the neighbour is a random partner; the first clip's is the last.
-    A clip alone stays as it is.
+    A clip alone stays as it is. Pajusco et al. write of two segments of different categories, one
+    after the other. Here, as Yun et al. and their equation 1 have it, partners may be of one class,
+    whose label they then keep, and the stretch may lie inside of the clip.
 
     Args:
         alpha: lambda is drawn from Beta(alpha, alpha): 1 is uniform, less is nearer to one clip.
