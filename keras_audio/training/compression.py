@@ -72,7 +72,8 @@ class CompressedRun(RunFolder):
 
     Beside what every run folder has: `compression.json` with the settings, `rounds/01/` and so on,
     each a run folder of its own, `rounds.csv` with a row a round, `pruning.csv` with a row a layer
-    and round, and `shrinking.txt` with what was removed.
+    and round, and `shrinking.txt` with what was removed. `measure_compression` adds `stages.csv`,
+    `half.npz` with the weights of the model in 16 bits, and the folder `litert`.
     """
 
     @property
