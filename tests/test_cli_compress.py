@@ -136,3 +136,25 @@ def test_the_table_names_each_stage_once():
         *("round", "1", "(kept)", "0.5000", "1.000", "100", "90", "0.2", "0.5"),
         *("keras", "4,000", "0.0", "1.2"),
     ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "rate, train",
+    [
+        (8000, "residual_blocks --set normalization=log_mel --set block=rb5"),
+        (44100, "erann --set s_m=3 --set width=1"),
+        (44100, "two_path --set num_filters=2 --set validation=next --fold 1"),
+    ],
+)
+def test_runs_of_other_recipes_are_compressed(rate, train, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["prepare", "toy_sounds", "--sample-rate", str(rate)]) == 0
+    assert main([*f"train {train} --dataset toy_sounds --smoke --run run".split()]) == 0
+    assert main("compress run --smoke --rate 0.2 --until drop=0.99".split()) == 0
+    stages = {stage.stage: stage for stage in read_stages("run/smoke_compressed/stages.csv")}
+    assert {"whole", "round 1", "shrunk", "half"} <= stages.keys()
+    assert stages["round 1"].non_zero < stages["whole"].non_zero
+    assert stages["shrunk"].stored <= stages["round 1"].stored
+    assert stages["shrunk"].loss == pytest.approx(stages["round 1"].loss, abs=1e-3)
+    assert main("evaluate run/smoke_compressed".split()) == 0

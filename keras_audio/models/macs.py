@@ -8,6 +8,7 @@ from typing import NamedTuple
 import keras
 from keras import layers
 
+from keras_audio.augment.random_crop import RandomCropFrames
 from keras_audio.layers import LogMelSpectrogram
 
 Shape = tuple[int, ...]
@@ -105,11 +106,13 @@ class _Probe(layers.Layer):
         super().__init__(name=layer.name)
         # In a function, since a layer that is an attribute becomes a part of this one.
         self._spec = layer.compute_output_spec
+        self._whole = isinstance(layer, RandomCropFrames)
         self._note = functools.partial(note, layer)
 
     def compute_output_spec(self, *args, **kwargs):
         """Give the output of the layer, and note what was asked."""
-        output = self._spec(*args, **kwargs)
+        # A crop in training says that any length may come out; a clip is answered for whole.
+        output = args[0] if self._whole else self._spec(*args, **kwargs)
         self._note(args, output)
         return output
 
