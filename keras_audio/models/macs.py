@@ -112,7 +112,10 @@ class _Probe(layers.Layer):
     def compute_output_spec(self, *args, **kwargs):
         """Give the output of the layer, and note what was asked."""
         # A crop in training says that any length may come out; a clip is answered for whole.
-        output = args[0] if self._whole else self._spec(*args, **kwargs)
+        if self._whole:
+            output = keras.KerasTensor(args[0].shape, args[0].dtype)
+        else:
+            output = self._spec(*args, **kwargs)
         self._note(args, output)
         return output
 
