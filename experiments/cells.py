@@ -6,7 +6,6 @@ whichever call made them.
 """
 
 import argparse
-import csv
 import dataclasses
 import functools
 import math
@@ -20,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_audio.files import folder_name, read_json, replacing, write_text
+from keras_audio.files import folder_name, read_json, write_csv, write_text
 from keras_audio.recipes import Recipe, recipe_class, with_settings
 from keras_audio.training.run_folder import RunFolder
 
@@ -234,11 +233,7 @@ def machine_columns(environment: dict[str, Any]) -> dict[str, str]:
 
 def write_tables(rows: list[dict], columns: Sequence[str], text: str, base: pathlib.Path) -> None:
     """Write the rows to `base`.csv and the text to `base`.md, and print the latter."""
-    with replacing(base.with_suffix(".csv")) as temporary:
-        with open(temporary, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns)
-            writer.writeheader()
-            writer.writerows(rows)
+    write_csv(base.with_suffix(".csv"), columns, rows)
     write_text(base.with_suffix(".md"), text)
     print(f"\n{text}\n{base}.csv, {base}.md")
 

@@ -1,12 +1,13 @@
 """Writing files so that a kill at any moment leaves the old file or the new, never half of one."""
 
 import contextlib
+import csv
 import fcntl
 import json
 import os
 import pathlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 
@@ -69,6 +70,28 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 def write_json(path: str | os.PathLike, value: Any) -> None:
     """Write `value` as indented JSON to `path`, whole or not at all."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_csv(
+    path: str | os.PathLike, columns: Iterable[str], rows: Iterable[Mapping[str, Any]]
+) -> None:
+    """Write a header and `rows` as CSV to `path`, whole or not at all.
+
+    Raises:
+        ValueError: If a row has a key that is no column.
+
+    Example:
+        >>> import tempfile
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "clips.csv"
+        >>> write_csv(path, ["clip", "label"], [{"clip": 1, "label": "dog"}])
+        >>> path.read_text().split()
+        ['clip,label', '1,dog']
+    """
+    with replacing(path) as temporary:
+        with open(temporary, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(rows)
 
 
 def read_json(path: str | os.PathLike) -> Any:

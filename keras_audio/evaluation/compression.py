@@ -21,7 +21,7 @@ from keras_audio.compress import count_weights, half_precision, save_half, store
 from keras_audio.data import clip_arrays
 from keras_audio.evaluation.held_out import HeldOut
 from keras_audio.evaluation.latency import clip_latencies
-from keras_audio.files import read_json, replacing
+from keras_audio.files import read_json, write_csv
 from keras_audio.models.macs import count_macs
 from keras_audio.recipes import Recipe
 from keras_audio.serving import load_classifier
@@ -120,11 +120,8 @@ def measure_compression(
 
 def write_stages(path: pathlib.Path, stages: Sequence[Stage]) -> None:
     """Write stages to a CSV file, a row each."""
-    with replacing(path) as temporary:
-        with open(temporary, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, [field.name for field in dataclasses.fields(Stage)])
-            writer.writeheader()
-            writer.writerows(_row(stage) for stage in stages)
+    columns = [field.name for field in dataclasses.fields(Stage)]
+    write_csv(path, columns, map(_row, stages))
 
 
 def read_stages(path: str | os.PathLike) -> list[Stage]:
@@ -138,7 +135,7 @@ def read_stages(path: str | os.PathLike) -> list[Stage]:
 
 
 def stages_table(stages: Sequence[Stage]) -> str:
-    """The stages as a table of plain text, without the rounds that were not kept."""
+    """The stages as a table of plain text; the round that was kept is marked."""
     tagging = any(stage.metric == "mean_average_precision" for stage in stages)
     header = ("stage", "mAP" if tagging else "accuracy", "loss", "weights", "non-zero", "KB")
     header += ("stored KB", "file", "bytes", "MMACs", "ms a clip")
@@ -174,15 +171,14 @@ class _Measuring:
     def stages(self, last: int, say: Callable[[str], None]) -> Iterator[Stage]:
         kept = self.run.settings["kept"]
         small, timed = self.run.model(), {}
-        for name, number in (("whole", 0), (f"round {kept}", kept)):
+        for number in {0, kept}:
             model = self.run.round_folder(number).model()
-            timed[name] = (model, self._samples(model))
+            timed[_name(number)] = (model, self._samples(model))
         timed["shrunk"] = (small, self._samples(small))
         self._latencies = clip_latencies(timed, self.recipe.channels)
         for number in range(last + 1):
-            name = f"round {number}" if number else "whole"
             model = self.run.round_folder(number).model()
-            yield self._keras(name, model, kept=number == kept)
+            yield self._keras(_name(number), model, kept=number == kept)
         yield self._keras("shrunk", small)
         yield self._keras("half", half_precision(small), half=True)
         path = self.run.path / "litert"
@@ -281,6 +277,11 @@ class _Measuring:
         """Samples of a clip: what the model hears, or what there is."""
         median = statistics.median_low(clip.samples for clip in self.held_out.clips)
         return window_samples(model, self.recipe.max_samples) or median
+
+
+def _name(number: int) -> str:
+    """The stage of a round."""
+    return f"round {number}" if number else "whole"
 
 
 def _row(stage: Stage) -> dict[str, Any]:

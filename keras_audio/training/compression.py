@@ -19,7 +19,7 @@ from keras_audio.compress import (
     shrink,
 )
 from keras_audio.data import Records, Split
-from keras_audio.files import locked, read_json, replacing, write_json, write_text
+from keras_audio.files import locked, read_json, replacing, write_csv, write_json, write_text
 from keras_audio.training.compression_settings import Settings, Until
 from keras_audio.training.environment import describe_environment
 from keras_audio.training.fitting import Plan, fit, fitting_seed
@@ -270,7 +270,7 @@ class _Work:
         with replacing(path / INITIAL_MODEL) as temporary:
             model.save(temporary)
         _write_pruning(path / "pruning.csv", number, done)
-        session = describe_environment() | {"deterministic": self.settings.deterministic}
+        session = describe_environment() | {"deterministic": settings.deterministic}
         return begin_run(
             path, self.source.recipe, self.source.labels, self.split.to_dict(), session
         )
@@ -315,12 +315,12 @@ class _Work:
             row["round"] = row.pop("number")
             del row["path"]
         names = ["round", *(name for name in rows[0] if name != "round")]
-        _write_csv(self.path / "rounds.csv", names, rows)
+        write_csv(self.path / "rounds.csv", names, rows)
         layers = []
         for done in rounds[1:]:
             with open(done.path / "pruning.csv", newline="", encoding="utf-8") as file:
                 layers += csv.DictReader(file)
-        _write_csv(self.path / "pruning.csv", ("round", *PrunedLayer._fields), layers)
+        write_csv(self.path / "pruning.csv", ("round", *PrunedLayer._fields), layers)
 
     def finish(self, rounds: Sequence[Round], kept: int, reason: str) -> None:
         """Remove what is zero in the round kept; the folder is a run from here on."""
@@ -365,12 +365,4 @@ def _round_path(path: pathlib.Path, number: int) -> pathlib.Path:
 
 def _write_pruning(path: pathlib.Path, number: int, done: PruningRound) -> None:
     rows = [{"round": number} | row._asdict() for row in done.rows]
-    _write_csv(path, ("round", *PrunedLayer._fields), rows)
-
-
-def _write_csv(path: pathlib.Path, names: Sequence[str], rows: Sequence[dict]) -> None:
-    with replacing(path) as temporary:
-        with open(temporary, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, names)
-            writer.writeheader()
-            writer.writerows(rows)
+    write_csv(path, ("round", *PrunedLayer._fields), rows)

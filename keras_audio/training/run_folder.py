@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_audio.files import read_json, replacing
+from keras_audio.files import read_json, write_csv
 from keras_audio.recipes import Recipe, recipe_from_dict
 
 
@@ -111,8 +111,4 @@ class RunFolder:
 
     def write_history(self, rows: list[dict[str, float]]) -> None:
         """Write history.csv, a row an epoch."""
-        with replacing(self.path / "history.csv") as temporary:
-            with open(temporary, "w", newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, rows[0])
-                writer.writeheader()
-                writer.writerows(rows)
+        write_csv(self.path / "history.csv", rows[0], rows)
