@@ -8,6 +8,7 @@ from keras_audio.layers.channel_pad import ChannelPad
 from keras_audio.layers.channel_repeat import ChannelRepeat
 from keras_audio.layers.deltas import Deltas
 from keras_audio.layers.keep_beside import KeepBeside
+from keras_audio.layers.log_mel_image import LogMelImage
 from keras_audio.layers.log_mel_spectrogram import LogMelSpectrogram
 from keras_audio.layers.pad_frames import PadFrames
 from keras_audio.layers.pad_or_crop import PadOrCrop
@@ -19,6 +20,7 @@ __all__ = [
     "ChannelRepeat",
     "Deltas",
     "KeepBeside",
+    "LogMelImage",
     "LogMelSpectrogram",
     "PadFrames",
     "PadOrCrop",
