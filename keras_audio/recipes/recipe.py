@@ -6,10 +6,11 @@ Nothing here imports Keras, so that the command line can name the recipes and th
 import abc
 import dataclasses
 import difflib
-import types
 import typing
 from collections.abc import Iterable
 from typing import Any, ClassVar, Literal, Self
+
+from keras_audio.recipes.fields import allows, describe_type, is_instance, parse_value
 
 _RECIPES: dict[str, type["Recipe"]] = {}
 
@@ -57,9 +58,9 @@ class Recipe(abc.ABC):
     def __post_init__(self) -> None:
         for field, hint in self.field_types().items():
             value = getattr(self, field)
-            if isinstance(value, int) and not isinstance(value, bool) and _allows(hint, float):
+            if isinstance(value, int) and not isinstance(value, bool) and allows(hint, float):
                 object.__setattr__(self, field, value := float(value))
-            if not _is_instance(value, hint):
+            if not is_instance(value, hint):
                 raise ValueError(
                     f"Expected {field} to be {describe_type(hint)}. Received: {field}={value!r}"
                 )
@@ -118,6 +119,32 @@ class Recipe(abc.ABC):
         """A copy for a smoke test: two rounds, and batches of at most 8."""
 
     # What training asks of a recipe. ----------------------------------------------------------
+
+    def stage_recipes(self) -> list["Recipe"]:
+        """The stages of the training, one after the other, each as a recipe of that stage alone.
+
+        Before each stage but the first the best weights so far are loaded. Most recipes have one.
+        """
+        return [self]
+
+    @property
+    def resolution(self) -> str:
+        """What the network is shown, where stages differ in it.
+
+        A round's score says something about another's only where the two are the same.
+        """
+        return ""
+
+    def load_source(self, path):
+        """The network whose weights training begins with: a run folder or a `.keras` file."""
+        from keras_audio.models.transfer import load_source
+
+        return load_source(path)
+
+    @property
+    def new_weights_note(self) -> str:
+        """What to tell who begins with new weights, if anything."""
+        return ""
 
     @abc.abstractmethod
     def length(self, steps_per_pass: int) -> tuple[int, int]:
@@ -316,49 +343,6 @@ def recipe_differences(stored: Recipe, asked: Recipe) -> list[str]:
     ]
 
 
-def parse_value(field: str, text: str, hint: Any) -> Any:
-    """Read `text` as a value of the type `hint`.
-
-    Raises:
-        ValueError: If the text is no such value.
-
-    Example:
-        >>> parse_value("patience", "none", int | None), parse_value("duration", "2.5", float)
-        (None, 2.5)
-    """
-    for choice in _choices(hint):
-        if choice is type(None) and text.lower() == "none":
-            return None
-        if choice is bool and text.lower() in ("true", "false"):
-            return text.lower() == "true"
-        if choice is str or (typing.get_origin(choice) is Literal and text in _literals(choice)):
-            return text
-        if choice in (int, float):
-            try:
-                return choice(text)
-            except ValueError:
-                continue
-    raise ValueError(f"Expected {field} to be {describe_type(hint)}. Received: {field}={text!r}")
-
-
-def describe_type(hint: Any) -> str:
-    """A type as a user reads it.
-
-    Example:
-        >>> describe_type(int | None), describe_type(Literal["a", "b"])
-        ('a whole number or none', 'one of a, b')
-    """
-    names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
-    return " or ".join(
-        "none"
-        if choice is type(None)
-        else f"one of {', '.join(map(str, _literals(choice)))}"
-        if typing.get_origin(choice) is Literal
-        else names[choice]
-        for choice in _choices(hint)
-    )
-
-
 def _check_fields(cls: type[Recipe], names: Iterable[str]) -> None:
     known = cls.field_types()
     for name in names:
@@ -368,25 +352,3 @@ def _check_fields(cls: type[Recipe], names: Iterable[str]) -> None:
                 f"Expected a field of the recipe {cls.name}, such as {', '.join(near)}. "
                 f"Received: {name!r}"
             )
-
-
-def _choices(hint: Any) -> tuple:
-    return typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-
-
-def _literals(hint: Any) -> tuple:
-    return typing.get_args(hint)
-
-
-def _allows(hint: Any, kind: type) -> bool:
-    return kind in _choices(hint)
-
-
-def _is_instance(value: Any, hint: Any) -> bool:
-    for choice in _choices(hint):
-        if typing.get_origin(choice) is Literal:
-            if value in _literals(choice):
-                return True
-        elif isinstance(value, choice) and (choice is bool or not isinstance(value, bool)):
-            return True
-    return False
