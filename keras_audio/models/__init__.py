@@ -6,7 +6,7 @@ model = keras_audio.create_model("m34_res_rb4", 10)
 ```
 """
 
-from keras_audio.models import binaural, erann, m_nets, residual_blocks, two_path
+from keras_audio.models import binaural, erann, m_nets, residual_blocks, resnet, two_path
 from keras_audio.models.cut import cut_model
 from keras_audio.models.registry import (
     ModelInfo,
@@ -27,5 +27,6 @@ __all__ = [
     "model_info",
     "register_model",
     "residual_blocks",
+    "resnet",
     "two_path",
 ]

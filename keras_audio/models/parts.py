@@ -1,6 +1,7 @@
 """The layers that the networks on one and two axes share, with the settings of one network."""
 
 import dataclasses
+from typing import Any
 
 import keras
 from keras import layers
@@ -16,7 +17,8 @@ class Parts:
             small data sets.
         batch_norm_epsilon: Added to the variance.
         kernel_regularizer: Factor of the L2 penalty on convolution and Dense kernels, or None.
-        kernel_initializer: Draws the kernels of convolutions.
+        kernel_initializer: Draws the kernels of convolutions: a name, or what describes one (each
+            layer makes its own of it).
 
     Example:
         >>> Parts(rank=1).conv(48, 80, "conv1", strides=4)(keras.Input((32000, 1))).shape
@@ -27,7 +29,7 @@ class Parts:
     batch_norm_momentum: float = 0.99
     batch_norm_epsilon: float = 1e-3
     kernel_regularizer: float | None = None
-    kernel_initializer: str = "glorot_uniform"
+    kernel_initializer: str | dict[str, Any] = "glorot_uniform"
 
     def __post_init__(self):
         momentum, factor = self.batch_norm_momentum, self.kernel_regularizer
@@ -86,9 +88,15 @@ class Parts:
             name=name,
         )
 
-    def dense(self, units: int, name: str) -> layers.Layer:
+    def dense(self, units: int, name: str, activation: str | None = None) -> layers.Layer:
         """Make a Dense layer in float32 under every dtype policy."""
-        return layers.Dense(units, kernel_regularizer=self._penalty(), dtype="float32", name=name)
+        return layers.Dense(
+            units,
+            activation=activation,
+            kernel_regularizer=self._penalty(),
+            dtype="float32",
+            name=name,
+        )
 
     def max_pool(self, size, name: str, padding: str = "valid") -> layers.Layer:
         """Make a max-pool whose strides are its size."""

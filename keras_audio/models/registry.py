@@ -24,6 +24,9 @@ import keras
 
 from keras_audio.layers.checks import at_least, one_of
 
+# Mel bins of a network that takes any number of them.
+ANY = "any"
+
 
 @dataclasses.dataclass(frozen=True)
 class ModelInfo:
@@ -35,7 +38,7 @@ class ModelInfo:
         channels: Audio channels in the paper.
         min_samples: Least number of samples that a clip needs, with the default arguments.
         feature_shape: `(mels, frames, channels)` of the bare network's input, None where it takes
-            waveforms. Frames are None: any number.
+            waveforms. Frames are None: any number. So are mels where the network takes any.
         paper: Author, year and title.
         table: Where the paper reports this network.
         arguments: Further arguments of `create_model` with their defaults.
@@ -60,7 +63,7 @@ class _Family:
     sample_rate: int
     channels: int
     min_samples: int | Callable[..., int]
-    mels: int | None
+    mels: int | str | None
     features_per_channel: int | Callable[..., int]
     paper: str
     table: str
@@ -78,13 +81,14 @@ class _Family:
     def _features(self) -> Callable[..., int] | None:
         return self.features_per_channel if callable(self.features_per_channel) else None
 
-    def feature_channels(
+    def feature_shape(
         self, channels: int, variant: Mapping[str, Any], arguments: Mapping[str, Any]
-    ) -> int:
-        """Channels of the bare network's input, for so many audio channels."""
-        if self._features is None:
-            return channels * self.features_per_channel
-        return channels * self._features(**_chosen(self._features, variant, arguments))
+    ) -> tuple[int | None, ...]:
+        """Give the shape of the bare network's input, for so many audio channels."""
+        per_channel = self.features_per_channel
+        if self._features is not None:
+            per_channel = self._features(**_chosen(self._features, variant, arguments))
+        return (None if self.mels == ANY else self.mels, None, channels * per_channel)
 
 
 _FAMILIES: list[_Family] = []
@@ -98,7 +102,7 @@ def register_model(
     paper: str,
     table: str,
     channels: int = 1,
-    mels: int | None = None,
+    mels: int | str | None = None,
     features_per_channel: int | Callable[..., int] = 1,
     front_end: Callable | None = None,
     parse: Callable[[str], Mapping[str, Any] | None] | None = None,
@@ -112,7 +116,8 @@ def register_model(
         paper: Author, year and title.
         table: Where the paper reports the networks.
         channels: The paper's number of audio channels.
-        mels: Mel bins of a network on features, None for one on waveforms.
+        mels: Mel bins of a network on features, `"any"` if it takes any number, None for one on
+            waveforms.
         features_per_channel: Feature channels that the front end makes of an audio channel, or a
             function of keywords of the front end that gives them.
         front_end: `front_end(waveform, *, ...) -> features`; its keywords that the network has
@@ -121,8 +126,10 @@ def register_model(
             name that is not listed, or None if it is none of this family's.
 
     Raises:
-        ValueError: If a name is taken.
+        ValueError: If a name is taken, or `mels` is another word.
     """
+    if isinstance(mels, str):
+        one_of("mels", mels, (ANY,))
 
     def register(network: Callable) -> Callable:
         taken = sorted(set(names) & set(list_models()))
@@ -179,7 +186,7 @@ def model_info(name: str) -> ModelInfo:
     family, variant = _find(name)
     features = None
     if family.mels is not None:
-        features = (family.mels, None, family.feature_channels(family.channels, variant, {}))
+        features = family.feature_shape(family.channels, variant, {})
     least = family.min_samples
     return ModelInfo(
         name=name,
@@ -223,7 +230,8 @@ def create_model(
 
     Returns:
         A functional model of that name, built, with layers named `embedding`, `logits` and
-        `predictions`. The number of samples or frames is free.
+        `predictions`. The number of samples or frames is free (and of mel bins, where the bare
+        network takes any).
 
     Raises:
         ValueError: If the name or an argument is unknown (the message gives near ones), or a
@@ -260,7 +268,7 @@ def create_model(
         if family.front_end is not None:
             x = family.front_end(x, **_chosen(family.front_end, variant, arguments))
     else:
-        shape = (family.mels, None, family.feature_channels(channels, variant, arguments))
+        shape = family.feature_shape(channels, variant, arguments)
         x = inputs = keras.Input(shape, name="features")
     for step in feature_steps:
         x = step(x)
