@@ -1,6 +1,7 @@
-"""Learning rates as functions of the step, inside the optimizer: they resume with it."""
+"""What steers an optimizer, inside of it, so that it saves and resumes with it."""
 
-from keras_audio.schedules.one_cycle import OneCycle
+from keras_audio.schedules.grouped_adamw import GroupedAdamW
+from keras_audio.schedules.one_cycle import OneCycle, OneCycleMomentum
 from keras_audio.schedules.warm_restarts import WarmRestarts
 
-__all__ = ["OneCycle", "WarmRestarts"]
+__all__ = ["GroupedAdamW", "OneCycle", "OneCycleMomentum", "WarmRestarts"]

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_audio.schedules import OneCycle
+from keras_audio.schedules import OneCycle, OneCycleMomentum
 
 
 def by_hand(step, highest, steps, warmup, start, end):
@@ -34,6 +34,24 @@ def test_without_a_warmup_it_starts_at_the_top():
     assert np.isfinite([float(schedule(step)) for step in range(12)]).all()
 
 
+@pytest.mark.parametrize("arguments", [(100,), (37, 0.9, 0.4, 0.5), (10, 0.95, 0.85, 0.0)])
+def test_momentum_goes_against_the_rate_at_every_step(arguments):
+    steps, highest, lowest, warmup = (*arguments, *(100, 0.95, 0.85, 0.3)[len(arguments) :])
+    schedule, expected = OneCycleMomentum(*arguments), []
+    for step in range(steps + 10):
+        if step < warmup * steps:
+            angle = np.pi * step / (warmup * steps)
+        else:
+            angle = np.pi * (1 + min(1.0, (step / steps - warmup) / (1 - warmup)))
+        # One period of a cosine over the cycle, each half of it as long as its phase.
+        expected.append((highest + lowest) / 2 + (highest - lowest) / 2 * np.cos(angle))
+    momenta = [float(schedule(step)) for step in range(steps + 10)]
+    np.testing.assert_allclose(momenta, expected, rtol=1e-6)
+    again = keras.optimizers.schedules.deserialize(keras.optimizers.schedules.serialize(schedule))
+    assert again.get_config() == schedule.get_config()
+    assert isinstance(again, OneCycleMomentum)
+
+
 def test_an_optimizer_follows_it_and_saves_it():
     weight = keras.Variable(np.zeros(1, "float32"))
     optimizer = keras.optimizers.SGD(OneCycle(0.5, 10))
@@ -60,3 +78,18 @@ def test_an_optimizer_follows_it_and_saves_it():
 def test_values_out_of_range_are_named(changed, words):
     with pytest.raises(ValueError, match=words):
         OneCycle(**{"max_learning_rate": 1e-3, "steps": 10, **changed})
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"steps": 0}, "steps=0"),
+        ({"max_momentum": 1.0}, "max_momentum from 0 to below 1.*max_momentum=1.0"),
+        ({"min_momentum": -0.1}, "min_momentum=-0.1"),
+        ({"min_momentum": 0.96}, "at most max_momentum.*min_momentum=0.96, max_momentum=0.95"),
+        ({"warmup_fraction": 1}, "warmup_fraction=1"),
+    ],
+)
+def test_momenta_out_of_range_are_named(changed, words):
+    with pytest.raises(ValueError, match=f"Expected .*{words}"):
+        OneCycleMomentum(**{"steps": 10, **changed})
