@@ -7,6 +7,7 @@ _LAZY = {
     "Mistake": "report",
     "best_unknown_weight": "open_set",
     "classification_metrics": "metrics",
+    "compare_paired": "paired",
     "cross_fitted_scores": "open_set",
     "ensemble_folder": "ensemble",
     "evaluate_ensemble": "ensemble",

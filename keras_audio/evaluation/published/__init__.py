@@ -30,6 +30,12 @@ def published_results(paper: str) -> list[dict[str, str | float | None]]:
             to `d`, or, of what the challenge sets, `baseline` or `limit`; `column` is empty. The
             metrics are `accuracy`, `loss` (mean cross-entropy), `total` and `non_zero` weights, and
             `kilobytes` of 1024 bytes.
+            `"colangelo_2021"`: Tables 1 to 3 of Colangelo et al., progressive resizing. In Table 1
+            `row` is a plan, `baseline` or `progressive`, `column` a `stage=1` of it, and the
+            metrics are `learning_rate` and `epochs`. In the others `row` is a method (`baseline`,
+            `mel`, `bilinear`, which the paper prints as Resize) and `column` a `fold=10`, empty for
+            `mean_accuracy` and its `deviation`. The paper counts splits from 0: by the shares of
+            clips that its accuracies can be, Table 2 counts the folds backwards.
 
     Returns:
         One dictionary a number: `paper`, `table`, `row`, `column`, `metric`, `value` (a float; an
