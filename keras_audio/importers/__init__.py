@@ -4,6 +4,17 @@ Arrays only: nothing that a file says about code or architecture is ever execute
 """
 
 from keras_audio.importers.keras2 import load_keras2_h5
-from keras_audio.importers.torch_state import load_torch_state_dict
+from keras_audio.importers.resnet_state import load_resnet_state_dict
+from keras_audio.importers.torch_state import (
+    is_state_dict,
+    load_torch_state_dict,
+    torch_state_shapes,
+)
 
-__all__ = ["load_keras2_h5", "load_torch_state_dict"]
+__all__ = [
+    "is_state_dict",
+    "load_keras2_h5",
+    "load_resnet_state_dict",
+    "load_torch_state_dict",
+    "torch_state_shapes",
+]

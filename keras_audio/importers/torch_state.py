@@ -19,6 +19,18 @@ _NORMALIZATION = {
 }
 _WEIGHTED = {"kernel": "weight", "bias": "bias"}
 _FLOATS = ("F64", "F32", "F16", "BF16")
+# What data-parallel training puts before every key.
+_PARALLEL = "module."
+
+
+def is_state_dict(path: str | os.PathLike) -> bool:
+    """Whether a path has the name of a file that `load_torch_state_dict` reads.
+
+    Example:
+        >>> is_state_dict("resnet34.pth"), is_state_dict("model.keras")
+        (True, False)
+    """
+    return os.path.splitext(path)[1].lower() in (".pt", ".pth", ".safetensors")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,13 +72,42 @@ def load_torch_state_dict(model: keras.Model, path: str | os.PathLike) -> None:
         ValueError: Expected a PyTorch state dict that fits. Received: path=binaural_a.pt \
 (no such file)
     """
-    if not os.path.isfile(path):
-        raise _refused(path, "not a file" if os.path.exists(path) else "no such file")
+    _check_file(path)
     with _open(path) as stored:
         pairs = _pairs(model, stored, path)
         values = [(variable, _value(array, variable, path)) for variable, array in pairs]
     for variable, value in values:
         variable.assign(value)
+
+
+def torch_state_shapes(path: str | os.PathLike) -> dict[str, tuple[int, ...]]:
+    """List the arrays of a PyTorch state dict, without reading what is in them.
+
+    Args:
+        path: As for `load_torch_state_dict`.
+
+    Returns:
+        The shape of every array in PyTorch's order of axes, by its key without the leading
+        `module.`. What a file claims, which may be of any size.
+
+    Raises:
+        ValueError: If the package is not installed, or the file is missing, damaged or holds
+            anything but arrays.
+
+    Example:
+        >>> torch_state_shapes("resnet34.pth")
+        Traceback (most recent call last):
+        ValueError: Expected a PyTorch state dict that fits. Received: path=resnet34.pth \
+(no such file)
+    """
+    _check_file(path)
+    with _open(path) as stored:
+        return {array.key.removeprefix(_PARALLEL): array.shape for array in stored}
+
+
+def _check_file(path) -> None:
+    if not os.path.isfile(path):
+        raise _refused(path, "not a file" if os.path.exists(path) else "no such file")
 
 
 def _open(path) -> contextlib.AbstractContextManager[list[_StoredArray]]:
@@ -172,7 +213,7 @@ def _modules(stored: Sequence[_StoredArray], path) -> dict[str, dict[str, _Store
     """Group the arrays by the name that their module has here."""
     modules: dict[str, dict[str, _StoredArray]] = {}
     for array in stored:
-        module, _, name = array.key.removeprefix("module.").rpartition(".")
+        module, _, name = array.key.removeprefix(_PARALLEL).rpartition(".")
         if name == "num_batches_tracked":
             continue
         arrays = modules.setdefault(module.replace(".", "_"), {})

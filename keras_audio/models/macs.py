@@ -9,7 +9,7 @@ import keras
 from keras import layers
 
 from keras_audio.augment.random_crop import RandomCropFrames
-from keras_audio.layers import LogMelSpectrogram
+from keras_audio.layers import LogMelImage, LogMelSpectrogram
 
 Shape = tuple[int, ...]
 
@@ -31,14 +31,16 @@ class LayerMacs(NamedTuple):
 def layer_macs(model: keras.Model, input_shape: Sequence[int]) -> list[LayerMacs]:
     """Count the multiply-accumulates of every layer of a model for one clip.
 
-    Convolutions, Dense layers and the log-mel spectrogram cost something. By the usual convention
-    biases, normalisations, activations, pools, additions and padding cost nothing: an operation an
-    element, where a convolution has thousands. Zeros that were padded cost as much as sound.
+    Convolutions, Dense layers and log-mel spectrograms cost something. By the usual convention
+    biases, normalisations, activations, pools, additions, resizing and padding cost nothing: a few
+    operations an element, where a convolution has thousands. Zeros that were padded cost as much as
+    sound.
 
-    The log-mel spectrogram costs its mel product, over the FFT's bins between `fmin` and `fmax`,
-    and `round(n log2 n)` a frame for the FFT of n points: FFTs differ by a small factor, and this
-    is what they share. It is the one layer of the front ends that costs anything; the network's own
-    count is the sum of all others, or that of the model on features (`input="features"`).
+    A log-mel spectrogram costs its mel product, over the FFT's bins between `fmin` and `fmax`, and
+    `round(n log2 n)` a frame for the FFT of n points: FFTs differ by a small factor, and this is
+    what they share. It is the one layer of the front ends that costs anything; the network's own
+    count is the sum of all others, or that of the model on features (`input="features"`). That of a
+    `LogMelImage` is taken of the whole clip, of which it may keep a part.
 
     Args:
         model: Functional, with one input, made of layers.
@@ -172,7 +174,21 @@ def _log_mel(layer, input_shape, output) -> int:
     _, mels, frames, channels = output.shape
     step = layer.sample_rate / layer.n_fft
     bins = sum(layer.fmin < bin * step < layer.fmax for bin in range(layer.n_fft // 2 + 1))
-    return frames * channels * (round(layer.n_fft * math.log2(layer.n_fft)) + bins * mels)
+    return frames * channels * (_fft(layer.n_fft) + bins * mels)
+
+
+@_cost.register(LogMelImage)
+def _log_mel_image(layer, input_shape, output) -> int:
+    _, samples, channels = input_shape
+    # Of the whole clip: how much of it is silence, and not looked at, only its sound can say.
+    frames = (samples - layer.n_fft % 2) // layer.hop_length + 1
+    # From above 0 Hz to below half the sample rate.
+    bins = (layer.n_fft - 1) // 2
+    return frames * channels * (_fft(layer.n_fft) + bins * layer.num_mels)
+
+
+def _fft(points: int) -> int:
+    return round(points * math.log2(points))
 
 
 # Without weights, but they multiply tensors.

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from keras import layers
 
-from keras_audio.layers import ChannelRepeat
+from keras_audio.layers import ChannelRepeat, LogMelImage
 from keras_audio.layers.checks import at_least, one_of
 from keras_audio.models.parts import Parts
 from keras_audio.models.registry import register_model
@@ -64,8 +64,6 @@ def resnet_front_end(
     Raises:
         ValueError: If an argument is out of its range.
     """
-    from keras_audio.layers import LogMelImage
-
     x = LogMelImage(
         sample_rate,
         n_fft=N_FFT,

@@ -25,6 +25,7 @@ REPRESENTATIVES = (
     "two_path_resnet",
     "binaural_a",
     "binaural_c",
+    "resnet34",
 )
 # Of ERANN the lightest, which no table lists: the listed ones are the same with more filters.
 NETWORKS = [
@@ -42,8 +43,9 @@ def test_contract_of_one_of_each_family(name):
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_names_shapes_and_lengths(name):
-    model = create_model(name, harness.CLASSES)
-    harness.check_names_and_shapes(model, name)
+    arguments = harness.LIGHT.get(name, {})
+    model = create_model(name, harness.CLASSES, **arguments)
+    harness.check_names_and_shapes(model, name, **arguments)
     assert harness.run(model, harness.waveforms(name)).shape == (2, harness.CLASSES)
 
 

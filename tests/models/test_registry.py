@@ -93,6 +93,8 @@ def test_info():
     assert (info.sample_rate, info.channels, info.min_samples) == (48000, 2, 8192)
     assert info.feature_shape == (128, None, 6) and "McDonnell" in info.paper
     assert {"num_filters", "paths", "deltas", "sample_rate"} < set(info.arguments)
+    # Of any number of mel bins.
+    assert model_info("resnet34").feature_shape == (None, None, 1)
 
 
 def test_feature_channels_may_depend_on_an_argument_of_the_front_end():
@@ -146,3 +148,8 @@ def test_a_family_without_end_and_with_a_front_end_of_several_channels(monkeypat
         model_info("wide_x")
     with pytest.raises(ValueError, match="not yet registered"):
         register_model(names={"m3": {}}, sample_rate=1, min_samples=1, paper="", table="")(wide)
+
+
+def test_any_is_the_one_word_for_mel_bins():
+    with pytest.raises(ValueError, match="Expected mels to be one of 'any'.*Received: mels='all'"):
+        register_model(names={}, sample_rate=1, min_samples=1, mels="all", paper="", table="")
