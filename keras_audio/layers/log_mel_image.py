@@ -95,6 +95,11 @@ class LogMelImage(keras.layers.Layer):
         """The least number of samples, silence trimmed, that fills the frames unrepeated."""
         return (self.frames - 1) * self.hop_length + self.n_fft % 2
 
+    def build(self, input_shape):
+        """Build the inner spectrogram, so that Keras does not take the layer for unbuilt."""
+        self._mel_power.build(input_shape)
+        self.built = True
+
     def call(self, inputs):
         """Compute the output; see the class for shapes."""
         x = ops.cast(inputs, "float32")
@@ -117,7 +122,9 @@ class LogMelImage(keras.layers.Layer):
         silent = loudest <= softest
         full_range = ops.log(ops.where(silent, np.e, loudest / softest))
         image = ops.log(ops.maximum(power, softest) / softest) / full_range
-        image = ops.transpose(ops.where(silent, 0.0, image), (0, 2, 1, 3))
+        # Rounding of two equal logarithms may leave their ratio just above 1.
+        image = ops.where(silent, 0.0, ops.minimum(image, 1.0))
+        image = ops.transpose(image, (0, 2, 1, 3))
         return ops.reshape(image, (batch, self.num_mels, self.frames, channels))
 
     def _num_frames(self, samples):

@@ -155,16 +155,18 @@ def window_samples(model: keras.Model, clip_samples: int | None = None) -> int |
 def _fixed_samples(model: keras.Model) -> int | None:
     """The number of samples that `model` pads or crops a clip to, or None.
 
-    Where the padding is that of features (`PadFrames` after `LogMelSpectrogram`), it is the number
-    of samples that fill those frames.
+    Where it is features that are padded (`PadFrames` after `LogMelSpectrogram`) or repeated
+    (`LogMelImage`), it is the number of samples that fill those frames.
     """
-    from keras_audio.layers import LogMelSpectrogram, PadFrames, PadOrCrop
+    from keras_audio.layers import LogMelImage, LogMelSpectrogram, PadFrames, PadOrCrop
 
     def first(kind: type) -> Any:
         return next((layer for layer in model.layers if isinstance(layer, kind)), None)
 
     if layer := first(PadOrCrop):
         return int(layer.samples)
+    if layer := first(LogMelImage):
+        return int(layer.full_samples)
     frames, log_mel = first(PadFrames), first(LogMelSpectrogram)
     if frames and log_mel:
         padding = 2 * (log_mel.n_fft // 2) if log_mel.center else 0

@@ -8,7 +8,7 @@ from fresh_process import answers_of
 from small_model import CLIP, LABELS, RATE, build
 
 from keras_audio.audio import read_audio
-from keras_audio.layers import LogMelSpectrogram, PadFrames
+from keras_audio.layers import LogMelImage, LogMelSpectrogram, PadFrames
 from keras_audio.recipes import ResidualBlocks
 from keras_audio.serving import export, load_classifier
 from keras_audio.serving.export import export_saved_model, serving_function, window_samples
@@ -218,3 +218,6 @@ def test_window_samples(model):
         features = keras.Model(waveform, PadFrames(199)(log_mel(waveform)))
         assert window_samples(features) == samples
         assert log_mel.num_frames(samples) == 199 > log_mel.num_frames(samples - 1)
+    images = keras.Model(waveform, LogMelImage(22050, frames=300)(waveform))
+    # 299 hops of 256 samples lie between the middles of 300 frames.
+    assert (window_samples(images), window_samples(images, 8000)) == (76544, 8000)
