@@ -111,7 +111,7 @@ def train_command(recipe: Recipe, start: Sequence[str] = ()) -> list[str]:
     if recipe.dataset != cls().dataset:
         fields.add("fold")
     if tuned:  # else the name of the network to start from would settle these
-        fields |= set(cls.fields_of_model(recipe.model_name))
+        fields |= {*cls.fields_of_model(recipe.model_name), *cls.network_fields}
     settings = (
         f"--set={name}={value}" for name, value in recipe.to_dict().items() if name in fields
     )

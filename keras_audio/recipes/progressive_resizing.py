@@ -141,6 +141,11 @@ class ProgressiveResizing(Recipe):
         known = ("resnet34", "resnet18", "resnet10")
         return {"network": model_name} if model_name in known else None
 
+    @property
+    def model_name(self) -> str:
+        """The registered model that this recipe trains."""
+        return self.network
+
     # The stages. -------------------------------------------------------------------------------
 
     @property
