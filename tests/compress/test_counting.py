@@ -111,9 +111,10 @@ def test_rows_add_up(rule, weighed, pruned):
 
 
 # The least of each kind; the others of a family are the same with more blocks or filters.
-@pytest.mark.parametrize(
-    "name", ["m3", "m34_res_rb6", "spectrogram_res_rb1", "erann_3_1", "two_path_resnet"]
-)
+KINDS = ("m3", "m34_res_rb6", "spectrogram_res_rb1", "erann_3_1", "two_path_resnet", "resnet10")
+
+
+@pytest.mark.parametrize("name", KINDS)
 def test_every_family_can_be_counted(name):
     model = create_model(name, 7)
     assert plain_count(model) == (count_weights(model).total, count_weights(model).non_zero)
@@ -122,8 +123,7 @@ def test_every_family_can_be_counted(name):
 
 
 def test_each_family_was_counted():
-    names = ["m3", "m34_res_rb6", "spectrogram_res_rb1", "erann_3_1", "two_path_resnet", *TABLE]
-    assert {model_info(name).paper for name in names} == {
+    assert {model_info(name).paper for name in (*KINDS, *TABLE)} == {
         model_info(name).paper for name in list_models()
     }
 

@@ -29,6 +29,7 @@ FAMILIES = (
     "two_path_resnet",
     "binaural_a",
     "binaural_d",
+    "resnet10",
 )
 
 # ------------------------------------------------------------------------------- held at zero

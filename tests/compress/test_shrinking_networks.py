@@ -100,6 +100,18 @@ def test_the_networks_on_spectrograms_shrink(name, frames):
     check_network(name, noise(1, 128, frames, channels), input="features")
 
 
+@pytest.mark.parametrize("head", ["plain", "concat_pool"])
+def test_a_network_on_images_of_any_size_shrinks_inside_its_blocks(head):
+    result = check_network("resnet10", noise(2, 40, 50, 3), input="features", channels=3, head=head)
+    for row in result.layers:
+        if row.name.endswith("_conv1"):
+            assert row.before - row.after >= row.dead - 1, row
+            assert row.dead > 0.4 * row.before
+        elif row.name != "conv1" and not row.name.startswith("logits"):
+            assert "the sum" in row.why, row
+    assert result.parameters_after < 0.75 * result.parameters_before
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in list_models() if "erann" not in name])
 def test_every_network_shrinks(name):

@@ -86,6 +86,40 @@ def test_the_two_path_network_costs_what_its_layers_say():
     assert count_macs(model, (128, 400, 6)) == macs
 
 
+# Torchvision gives 1.814 and 3.664 billion for ImageNet's pictures.
+@pytest.mark.parametrize(("blocks", "billions"), [((2, 2, 2, 2), 1.814), ((3, 4, 6, 3), 3.664)])
+@pytest.mark.parametrize("size", [(224, 224), (64, 128), (96, 214), (128, 300)])
+def test_imagenets_network_costs_what_its_layers_say(blocks, billions, size):
+    mels, frames = (math.ceil(side / 2) for side in size)
+    expected, before = mels * frames * 49 * 3 * 64, 64
+    for stage, count in enumerate(blocks):
+        mels, frames, filters = math.ceil(mels / 2), math.ceil(frames / 2), 64 * 2**stage
+        weights = 9 * (before * filters + (2 * count - 1) * filters**2)
+        weights += before * filters if stage else 0
+        expected, before = expected + mels * frames * weights, filters
+    model = keras_audio.create_model(f"resnet{2 + 2 * sum(blocks)}", 1000, input="features")
+    assert count_macs(model, (*size, 1)) == expected + 512 * 1000
+    if size == (224, 224):
+        assert round((expected + 512 * 1000) / 1e9, 3) == billions
+
+
+def test_the_front_end_of_images_can_be_told_apart():
+    def counted(**arguments):
+        model = keras_audio.create_model("resnet10", 10, num_filters=1, **arguments)
+        return {layer.name: layer.macs for layer in layer_macs(model, (110250, 1))}
+
+    bare = keras_audio.create_model("resnet10", 10, input="features", num_filters=1)
+    # 5 s have 431 frames, of which 300 are kept; 511 bins lie between 0 Hz and half the rate.
+    a_filter, transforms = 431 * 511, 431 * 1024 * 10
+    whole, small, resized = counted(), counted(num_mels=64, frames=128), counted(resize=(64, 128))
+    assert whole.pop("log_mel_image") == transforms + 128 * a_filter
+    assert small.pop("log_mel_image") == transforms + 64 * a_filter
+    assert resized.pop("log_mel_image") == transforms + 128 * a_filter
+    assert sum(whole.values()) == count_macs(bare, (128, 300, 1))
+    assert small == resized
+    assert sum(small.values()) == count_macs(bare, (64, 128, 1))
+
+
 @pytest.mark.parametrize("name", ["erann_0_1", "erann_1_3", "erann_2_2", "erann_3_1"])
 def test_the_cost_of_erann_is_linear_in_duration(name):
     # Section 3.2: "FLOPs [...] depend linearly on the length of input audio signals, excluding the
