@@ -185,7 +185,7 @@ def stage_seconds(history: dict[str, Sequence[float]]) -> list[float]:
         >>> stage_seconds({"stage": [1, 1, 2], "seconds": [5.0, 9.0, 20.0]})
         [9.0, 11.0]
     """
-    stages = history.get("stage") or [1] * len(history["seconds"])
+    stages = history.get("stage", [1] * len(history["seconds"]))
     ends = dict(zip(stages, history["seconds"], strict=True)).values()
     return [float(end - start) for start, end in itertools.pairwise([0.0, *ends])]
 
