@@ -13,6 +13,7 @@ from keras_audio.layers.log_mel_spectrogram import LogMelSpectrogram
 from keras_audio.layers.pad_frames import PadFrames
 from keras_audio.layers.pad_or_crop import PadOrCrop
 from keras_audio.layers.pad_seconds import PadSeconds
+from keras_audio.layers.resize import Resize
 from keras_audio.layers.waveform_normalization import WaveformNormalization
 
 __all__ = [
@@ -25,5 +26,6 @@ __all__ = [
     "PadFrames",
     "PadOrCrop",
     "PadSeconds",
+    "Resize",
     "WaveformNormalization",
 ]

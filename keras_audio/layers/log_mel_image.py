@@ -28,7 +28,7 @@ class LogMelImage(keras.layers.Layer):
     5. Of a clip with more frames the first `frames`; one with fewer is repeated from its start.
 
     The image of fewer bins and frames is the paper's mel method of resizing; a
-    `keras.layers.Resizing` behind it is the bilinear one. It computes in float32 under every dtype
+    `Resize` behind it is the bilinear one. It computes in float32 under every dtype
     policy, and the shape of the output is known where that of the clip is not.
 
     Args:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from keras import layers
 
-from keras_audio.layers import ChannelRepeat, LogMelImage
+from keras_audio.layers import ChannelRepeat, LogMelImage, Resize
 from keras_audio.layers.checks import at_least, one_of
 from keras_audio.models.parts import Parts
 from keras_audio.models.registry import register_model
@@ -76,11 +76,7 @@ def resnet_front_end(
         return x
     if not isinstance(resize, Sequence) or isinstance(resize, str) or len(resize) != 2:
         raise ValueError(f"Expected resize to be (mels, frames) or None. Received: {resize=}")
-    height, width = (at_least("resize", size, 1) for size in resize)
-    # The filter of downscaling that antialias adds is another method than the paper's.
-    return layers.Resizing(
-        height, width, interpolation="bilinear", antialias=False, dtype="float32", name="resize"
-    )(x)
+    return Resize(*(at_least("resize", size, 1) for size in resize))(x)
 
 
 @register_model(
