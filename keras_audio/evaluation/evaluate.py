@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_audio.compress import count_weights
 from keras_audio.evaluation.held_out import HeldOut, check_target
+from keras_audio.evaluation.stage_images import stage_images
 from keras_audio.training.compression import CompressedRun
 from keras_audio.training.run_folder import RunFolder
 
@@ -62,7 +63,7 @@ def evaluate_run(
     history = folder.history()
     if not recipe.counts_iterations:
         history.pop("iteration", None)
-    done = folder.finished
+    done, stages = folder.finished, recipe.stage_recipes()
     compression = _compression(folder, model)
     what = f"{recipe.name} on {recipe.dataset}, fold {recipe.fold} held out, seed {recipe.seed}"
     held_out.write(
@@ -73,6 +74,8 @@ def evaluate_run(
         history=history,
         learning_rates=_learning_rates(folder),
         snapshots=recipe.snapshot_rounds(done["epochs"]) if done else (),
+        stages=[stage.resolution for stage in stages] if len(stages) > 1 else (),
+        images=stage_images(recipe, held_out),
         kept="last" if recipe.keeps_last else "best",
         recipe=recipe.to_dict(),
         environment=folder.environment,
@@ -120,12 +123,24 @@ def _compression(run: RunFolder, model: keras.Model) -> dict[str, Any]:
 
 
 def _learning_rates(run: RunFolder) -> np.ndarray | None:
-    """The rate of every step of a finished training, if its optimizer followed a schedule."""
+    """The rate of every step of a finished training, if its optimizers followed a schedule."""
     done = run.finished or {}
     if "steps_per_pass" not in done:
         return None
-    config = run.recipe.build_optimizer(done["steps_per_pass"]).get_config()["learning_rate"]
-    if not isinstance(config, dict):
-        return None
-    schedule = keras.optimizers.schedules.deserialize(config)
-    return keras.ops.convert_to_numpy(schedule(np.arange(done["iterations"])))
+    stages, history = run.recipe.stage_recipes(), run.history()
+    ends = [done["iterations"]]
+    if len(stages) > 1:
+        if "stage" not in history:
+            return None  # Fitted again since, by another plan than the recipe's.
+        numbers = range(1, 1 + len(stages))
+        ends = [int(history["iteration"][history["stage"] == number].max()) for number in numbers]
+    rates, scheduled = [], False
+    for stage, steps in zip(stages, np.diff(ends, prepend=0), strict=True):
+        rate = stage.build_optimizer(done["steps_per_pass"]).get_config()["learning_rate"]
+        if isinstance(rate, dict):
+            scheduled = True
+            schedule = keras.optimizers.schedules.deserialize(rate)
+            rates.append(keras.ops.convert_to_numpy(schedule(np.arange(steps))))
+        else:
+            rates.append(np.full(steps, rate))
+    return np.concatenate(rates) if scheduled else None

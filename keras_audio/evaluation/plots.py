@@ -1,4 +1,4 @@
-"""Learning curves, confusion matrices and bars a class as SVG text, drawn by Matplotlib.
+"""Confusion matrices, bars a class and whatever else as SVG text, drawn by Matplotlib.
 
 Lines and letters take the colours of the page they stand in, light or dark: each colour below is
 written as a CSS variable of its name, with itself as the fallback for an SVG that stands alone.
@@ -50,78 +50,6 @@ _STYLE = {
 _PIXEL = 1 / 72
 # Inside of a tag: the names that come from outside stand between tags, with < and > escaped.
 _IN_TAG = "(?=[^<>]*>)"
-
-
-def learning_curves(
-    history: Mapping[str, Sequence[float]],
-    best_epoch: int | None = None,
-    *,
-    kept: str = "best",
-    learning_rates: Sequence[float] | None = None,
-    snapshots: Sequence[int] = (),
-) -> list[str]:
-    """One curve a measured quantity, over time: loss, accuracy and what else there is, then rate.
-
-    A quantity with a `val_` twin shares its panel with it. Losses that span more than a factor of
-    twenty get a logarithmic axis, and so do learning rates that only ever fall; a rate that rises,
-    as that of one cycle does, shows its shape on a linear axis from zero. Values that are not
-    finite leave a gap.
-
-    Args:
-        history: Columns of history.csv, each (epochs,). Time is `iteration`, the steps done, where
-            there is that column, and `epoch` elsewhere, which counts from 1 if it is missing;
-            `seconds` is left out.
-        best_epoch: The epoch to mark, also where time is iterations. By default the first one with
-            the highest `val_accuracy` or `val_mean_average_precision`, or, without these columns,
-            the lowest `val_loss`.
-        kept: `"last"` marks the last epoch in place of the best one.
-        learning_rates: The rate of each step, (steps,), to show in place of the epochs' own.
-        snapshots: Epochs at whose ends that curve gets a dot.
-
-    Returns:
-        One SVG element a quantity; none if no epoch ended.
-
-    Example:
-        >>> panels = learning_curves({"loss": [2.0, 1.0], "val_loss": [2.5, 1.5]})
-        >>> len(panels), "best epoch 2" in panels[0]
-        (1, True)
-    """
-    columns = {name: np.asarray(values, np.float64) for name, values in history.items()}
-    lengths = {len(values) for values in columns.values()}
-    if len(lengths) > 1:
-        raise ValueError(
-            f"Expected columns of one length. Received: history with lengths {sorted(lengths)}"
-        )
-    if not lengths or not lengths.pop():
-        return []
-    epochs = columns.pop("epoch", np.arange(1, 1 + len(next(iter(columns.values())))))
-    columns.pop("seconds", None)
-    unit = "iteration" if "iteration" in columns else "epoch"
-    times = columns.pop("iteration", epochs)
-    if kept == "last":
-        best_epoch = epochs[-1]
-    elif best_epoch is None:
-        best_epoch = _best_epoch(epochs, columns)
-    marked = next(iter(times[epochs == best_epoch].astype(int)), None)
-    mark = None if marked is None else (marked, f"{kept} {unit} {marked}")
-    order = ["loss", "accuracy", *columns]
-    names = [name.removeprefix("val_") for name in order if name in columns]
-    names = [name for name in dict.fromkeys(names) if name != "learning_rate"]
-    if "learning_rate" in columns and learning_rates is None:
-        names.append("learning_rate")
-    dots = np.flatnonzero((times == marked) | (len(times) == 1))
-    panels = [
-        _curve(name, unit, times, (columns.get(name), columns.get(f"val_{name}")), mark, dots)
-        for name in names
-    ]
-    if learning_rates is not None:
-        rates = np.asarray(learning_rates, np.float64)
-        steps = len(rates) / times[-1]
-        shown = times[np.isin(epochs, [best_epoch, *snapshots])]
-        dots = np.round(shown * steps).astype(int) - 1
-        ends = np.arange(1, len(rates) + 1) / steps
-        panels.append(_curve("learning_rate", unit, ends, (rates, None), mark, dots))
-    return panels
 
 
 def confusion_matrix(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> str:
@@ -248,87 +176,6 @@ def average_precision_bars(
     return svg_element(size, summary, draw, bbox_inches="tight", pad_inches=4 * _PIXEL)
 
 
-def _best_epoch(epochs: np.ndarray, columns: Mapping[str, np.ndarray]) -> int | None:
-    for name, sign in (("val_accuracy", 1), ("val_mean_average_precision", 1), ("val_loss", -1)):
-        if name in columns and np.isfinite(columns[name]).any():
-            return int(epochs[np.nanargmax(sign * columns[name])])
-    return None
-
-
-def _curve(
-    name: str,
-    unit: str,
-    times: np.ndarray,
-    columns: tuple[np.ndarray | None, np.ndarray | None],
-    mark: tuple[int, str] | None,
-    dots: np.ndarray,
-) -> str:
-    """A panel of the columns of training and validation, with a mark in time and some dots."""
-    title = name.replace("_", " ")
-    alone = columns[1] is None
-    legends = (title if alone else "training", "validation")
-    lines = [
-        (legend, COLORS[color], np.where(np.isfinite(values), values, np.nan))
-        for legend, color, values in zip(legends, ("training", "validation"), columns, strict=True)
-        if values is not None
-    ]
-    # Rounding of a constant rate is no rise.
-    rate = name == "learning_rate"
-    falls = not rate or (np.diff(lines[0][2]) <= 1e-6 * np.nanmax(lines[0][2])).all()
-
-    def draw(figure: "Figure") -> None:
-        from matplotlib.ticker import LogLocator, MaxNLocator
-
-        figure.set_layout_engine("constrained")
-        axes = figure.add_subplot(xmargin=0, frame_on=False)
-        axes.set_title(title[0].upper() + title[1:], loc="left", size=15, weight="bold", pad=24)
-        axes.set_xlabel(unit, loc="right")
-        for legend, color, values in lines:
-            axes.plot(times, values, color=color, label=legend, clip_on=False)
-            axes.plot(times[dots], values[dots], "o", color=color, clip_on=False)
-        if not alone:
-            legend = axes.legend(loc="lower right", bbox_to_anchor=(1, 1.12), ncols=2)
-            legend.set_in_layout(False)  # Panels without one are as high.
-        low, high = axes.dataLim.intervaly
-        if (rate or name.endswith("loss")) and falls and 0 < 20 * low < high:
-            axes.set_yscale("log")
-            steps = (1, 2, 5) if high < 200 * low else (1,)
-            axes.yaxis.set_major_locator(LogLocator(subs=steps))
-            axes.minorticks_off()
-        axes.yaxis.set_major_formatter("{x:g}")
-        if rate and axes.get_yscale() == "linear":
-            axes.set_ylim(bottom=0)
-            axes.yaxis.set_major_formatter(_decimals)
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
-        if unit == "iteration" or times[0] < 1:
-            # The first row of the history is not where the training began.
-            axes.set_xlim(left=0)
-        if unit == "iteration":
-            axes.xaxis.set_major_formatter(_thousands if times[-1] >= 10_000 else "{x:g}")
-        axes.tick_params(length=0)
-        axes.grid(axis="y", clip_on=False)
-        if mark is not None:
-            time, text = mark
-            axes.axvline(time, color=COLORS["muted"], linestyle="--", linewidth=1, clip_on=False)
-            # Written on the side of the line that has more room.
-            side = "right" if 2 * time > sum(axes.get_xlim()) else "left"
-            at = {"x": time, "y": 1.02, "transform": axes.get_xaxis_transform()}
-            axes.text(s=text, color=COLORS["muted"], ha=side, **at)
-
-    summary = f"{title} over {times[-1]:.0f} {unit}s"
-    summary += f", {mark[1]}" if mark is not None else ""
-    summary += "".join(f", {legend} ends at {values[-1]:.4g}" for legend, _, values in lines)
-    return svg_element((400, 270), summary, draw)
-
-
-def _decimals(value: float, _: int) -> str:
-    return np.format_float_positional(round(value, 12), trim="-")
-
-
-def _thousands(value: float, _: int) -> str:
-    return f"{value / 1000:g}k" if value else "0"
-
-
 def svg_element(
     size: tuple[int, int],
     summary: str,
@@ -367,7 +214,8 @@ def svg_element(
         r'<svg .*?viewBox="0 0 (\S+) (\S+)".*?>', file.getvalue(), maxsplit=1
     )
     # Names of groups, which every figure has, and fonts: the page's is used.
-    inside = re.sub(r'(?<=<g) id="[^"]*"', "", inside).replace("<use xlink:href", "<use href")
+    inside = re.sub(r'(?<=<g) id="[^"]*"', "", inside)
+    inside = re.sub(f"xlink:href{_IN_TAG}", "href", inside)
     inside = re.sub(rf'font-family: [^;"]*;{_IN_TAG}', "", inside)
     for name, color in (COLORS | dict(colors or {})).items():
         inside = re.sub(color + _IN_TAG, f"var(--{name}, {color})", inside)

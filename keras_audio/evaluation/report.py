@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_audio.evaluation import media, plots
+from keras_audio.evaluation import curves, media, plots
 from keras_audio.evaluation.metrics import wilson_interval
 from keras_audio.files import write_text
 
@@ -111,6 +111,8 @@ def write_report(
     kept: str = "best",
     learning_rates: Sequence[float] | None = None,
     snapshots: Sequence[int] = (),
+    stages: Sequence[str] = (),
+    images: Mapping[str, str] | None = None,
     audio_bytes: int = 2_000_000,
 ) -> None:
     """Write a self-contained page: nothing in it asks for another file or for a network.
@@ -131,6 +133,8 @@ def write_report(
         kept: Whether the weights measured are the `"best"` or the `"last"` ones.
         learning_rates: The learning rate of each step, (steps,), if it followed a schedule.
         snapshots: Epochs after which a copy of the weights was put aside.
+        stages: Names of the stages of the training, if it had several.
+        images: What the network is shown in its stages: `picture`, an SVG element, and `caption`.
         audio_bytes: Bytes of the page that sounds may take. A mistake whose sound would exceed
             them is shown without.
 
@@ -160,20 +164,23 @@ def write_report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters |= {"percent": _percent, "number": _number, "names": _names}
+    templates.filters |= {"percent": _percent, "number": _number, "names": _names, "plain": _plain}
     page = templates.get_template("report.html.j2").render(
         title=title,
         tagging=tagging,
         metrics=metrics,
         recordings=len({row["source"] for row in predictions}),
         time="iteration" if "iteration" in history else "epoch",
-        curves=plots.learning_curves(
+        curves=curves.learning_curves(
             history,
             training.get("best_epoch"),
             kept=kept,
             learning_rates=learning_rates,
             snapshots=snapshots,
+            stages=stages,
         ),
+        stages=curves.stage_rows(history, stages, learning_rates),
+        images=images,
         snapshots=bool(snapshots),
         members=metrics.get("members", ()),
         open_set=metrics.get("open_set"),
