@@ -12,9 +12,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import psutil
 import tensorflow as tf
+from tqdm import tqdm
 
 from keras_audio.data.records import Clip, Records
 
+_AUTO = tf.data.AUTOTUNE
+_BAR = {"disable": None, "dynamic_ncols": True}
 _LEAST_CHUNK = 500  # steps, for a new data set takes as long as a few
 
 
@@ -38,6 +41,9 @@ class TrainingBatches:
             comes in proportion to the sum of one over the sizes of its classes.
         whole_batches: Leave out, in each pass, the clips that do not fill a batch; otherwise the
             last batch of a pass may be smaller.
+        keep_inputs: Run the clip steps once a clip and keep what they give, where they give all
+            clips one shape and it fits in a quarter of the memory, in place of once a pass. For
+            clips that are neither cropped nor replaced by variants.
 
     Attributes:
         steps_per_pass: Batches a pass.
@@ -58,6 +64,7 @@ class TrainingBatches:
         random_crop: bool = True,
         balanced: bool = False,
         whole_batches: bool = False,
+        keep_inputs: bool = False,
     ) -> None:
         self._source = _Source(records, folds)
         self._clip_steps = clip_steps
@@ -73,6 +80,8 @@ class TrainingBatches:
                 f"Expected batch_size to be at most {len(clips)}, the number of training clips. "
                 f"Received: {batch_size=}"
             )
+        same_each_time = crop_samples is None and self._source.variants == 1
+        self._keep = keep_inputs and same_each_time and self._source.in_memory
 
     def chunk(self, first: int) -> int:
         """How many steps from `first` on are best asked for at once.
@@ -100,16 +109,11 @@ class TrainingBatches:
         if self._source.in_memory and self._whole and parts:
             # Every part fills its batches, so that one pipeline serves all.
             parts = [np.concatenate(parts)]
-        batches = [
-            self._clips(part)
-            .map(self._load, num_parallel_calls=tf.data.AUTOTUNE)
-            .batch(self._batch_size)
-            for part in parts
-        ]
+        batches = [self._examples(part).batch(self._batch_size) for part in parts]
         if not batches:
             # No step is asked for: a data set of the same elements, but of none.
             return self.steps(0, 1).take(0)
-        return functools.reduce(tf.data.Dataset.concatenate, batches).prefetch(tf.data.AUTOTUNE)
+        return functools.reduce(tf.data.Dataset.concatenate, batches).prefetch(_AUTO)
 
     def _part_of_pass(self, number: int, offset: int, taken: int):
         """Index and number of drawing of each clip (clips, 2); of a streamed set, the data set."""
@@ -127,14 +131,41 @@ class TrainingBatches:
             .take(clips.stop - clips.start)
         )
 
+    def _examples(self, part) -> tf.data.Dataset:
+        """(input, target) of each clip of a part."""
+        if self._inputs is not None:
+            return tf.data.Dataset.from_tensor_slices(part).map(self._load_kept, _AUTO)
+        return self._clips(part).map(self._load, _AUTO)
+
     def _clips(self, part) -> tf.data.Dataset:
         """(index, draw, int16 samples of the clip and its variants) of each clip of a part."""
         if not self._source.in_memory:
             return part
         return tf.data.Dataset.from_tensor_slices(part).map(
             lambda pair: (pair[0], pair[1], self._source.audio(pair[0])),
-            num_parallel_calls=tf.data.AUTOTUNE,
+            num_parallel_calls=_AUTO,
         )
+
+    @functools.cached_property
+    def _inputs(self) -> tf.Tensor | None:
+        """What the clip steps make of each clip, (clips, ...), if that is to be kept and fits."""
+        shape, count = self._clip_steps.output_shape[1:], len(self._source.clips)
+        if not self._keep or None in shape or 4 * math.prod(shape) * count > _memory():
+            return None
+        clips = (
+            tf.data.Dataset.range(count)
+            .map(lambda index: _run(self._clip_steps, self._source.audio(index)), _AUTO)
+            .as_numpy_iterator()
+        )
+        inputs = np.empty((count, *shape), np.float32)
+        # Shown where it takes more than a few seconds, on a terminal only.
+        for index, clip in enumerate(tqdm(clips, "clips", count, unit="clip", delay=3, **_BAR)):
+            inputs[index] = clip
+        with tf.device("CPU:0"):
+            return tf.constant(inputs)
+
+    def _load_kept(self, pair: tf.Tensor):
+        return tf.gather(self._inputs, pair[0]), self._source.targets(pair[0])
 
     def _load(self, index: tf.Tensor, draw: tf.Tensor, audio: tf.Tensor):
         variants = self._source.variants
@@ -199,17 +230,17 @@ class EvaluationBatches:
             if source.in_memory:
                 clips = tf.data.Dataset.from_tensor_slices(np.array(indices, np.int64)).map(
                     lambda index: (index, source.audio(index)),
-                    num_parallel_calls=tf.data.AUTOTUNE,
+                    num_parallel_calls=_AUTO,
                 )
             else:
                 clips = source.stored_order()
-            return clips.map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
+            return clips.map(load, num_parallel_calls=_AUTO).batch(batch_size)
 
         self.order = np.array([index for indices in groups.values() for index in indices], np.int64)
         self.steps = sum(math.ceil(len(indices) / batch_size) for indices in groups.values())
         self.dataset = functools.reduce(
             tf.data.Dataset.concatenate, (batches(indices) for indices in groups.values())
-        ).prefetch(tf.data.AUTOTUNE)
+        ).prefetch(_AUTO)
 
 
 def clip_arrays(records: Records, folds: Sequence[int]) -> Iterator[tuple[str, np.ndarray]]:
@@ -231,8 +262,7 @@ class _Source:
         self.variants = records.pitch_variants if shifted else 1
         self._key = "pitch_shifted" if shifted else "audio"
         lengths = np.array([clip.samples for clip in self.clips], np.int64) * self.variants
-        size = int(lengths.sum()) * records.channels * 2
-        share = psutil.virtual_memory().total / 4 / size
+        share = _memory() / (int(lengths.sum()) * records.channels * 2)
         self.in_memory = share >= 1
         self._buffer = int(share * len(self.clips)) + 1
         self._ends = np.cumsum(lengths)
@@ -272,7 +302,7 @@ class _Source:
         """(index, samples) of every clip, read from disk."""
         return (
             self._read_all()
-            .map(lambda example: example[self._key], num_parallel_calls=tf.data.AUTOTUNE)
+            .map(lambda example: example[self._key], num_parallel_calls=_AUTO)
             .enumerate()
         )
 
@@ -289,6 +319,11 @@ class _Source:
             .enumerate(first_draw)
             .map(lambda draw, clip: (clip[0], draw, clip[1]))
         )
+
+
+def _memory() -> float:
+    """The bytes that one thing may take: a quarter of the machine's."""
+    return psutil.virtual_memory().total / 4
 
 
 def _balanced_rates(clips: Sequence[Clip]) -> np.ndarray:

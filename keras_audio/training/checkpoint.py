@@ -30,17 +30,22 @@ def save_checkpoint(
         np.savez(temporary, position=np.array(json.dumps(position)), **arrays)
 
 
+def read_position(path: str | os.PathLike) -> dict[str, Any]:
+    """The stored position alone.
+
+    Raises:
+        ValueError: If the file cannot be read.
+    """
+    return json.loads(str(_read(path, ["position"])["position"]))
+
+
 def load_checkpoint(path: str | os.PathLike, variables: Mapping[str, Sequence]) -> dict[str, Any]:
     """Assign the stored values to `variables` and return the stored position.
 
     Raises:
         ValueError: If the file cannot be read, or holds other variables than these.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
-    except Exception as error:  # NumPy and zipfile raise a dozen kinds for a damaged file
-        raise ValueError(f"Expected a checkpoint. Received: path={path} ({error})") from error
+    arrays = _read(path)
     position = json.loads(str(arrays.pop("position")))
     expected = {
         f"{group}/{index}": variable
@@ -61,6 +66,14 @@ def load_checkpoint(path: str | os.PathLike, variables: Mapping[str, Sequence]) 
     for name, variable in expected.items():
         variable.assign(arrays[name])
     return position
+
+
+def _read(path: str | os.PathLike, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in names or file.files}
+    except Exception as error:  # NumPy and zipfile raise a dozen kinds for a damaged file
+        raise ValueError(f"Expected a checkpoint. Received: path={path} ({error})") from error
 
 
 def callback_state(callbacks: Sequence) -> list[dict[str, Any]]:

@@ -285,6 +285,7 @@ class _Work:
             monitor="val_loss", mode="min", patience=settings.patience
         )
         plan = Plan(
+            recipe=folder.recipe,
             length=lambda steps_per_pass: (settings.epochs * steps_per_pass, steps_per_pass),
             build_optimizer=lambda steps_per_pass: keras.optimizers.Adam(settings.learning_rate),
             callbacks=[stopping],

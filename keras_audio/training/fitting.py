@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
-from typing import Self
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -20,9 +20,10 @@ from keras_audio.training.stopping import stop_requests
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """How long a model is fitted and by what; the data and their augmentation are the recipe's.
+    """How long a model is fitted and by what.
 
     Args:
+        recipe: What says which data, and how they are augmented.
         length: Steps at most and the steps of a round, from the steps of a pass.
         build_optimizer: Makes the optimizer, from the steps of a pass.
         callbacks: Keras callbacks that steer the training, new.
@@ -30,28 +31,54 @@ class Plan:
         keeps_last: Whether the last round's weights are kept, not the best ones.
         number: Which fitting of the model it is, from 0; each has an order of the clips and mixes
             of its own.
+        stages: How many stages the training has of which this fitting is the one of that number.
+        comparable: Whether the stage before was measured as this one is, so that its best round is
+            one to beat.
         snapshot_rounds: The rounds, of so many, after which a copy of the model is put aside.
     """
 
+    recipe: Recipe
     length: Callable[[int], tuple[int, int]]
     build_optimizer: Callable[[int], keras.optimizers.Optimizer]
     callbacks: Sequence[keras.callbacks.Callback]
     averaging_decay: float | None = None
     keeps_last: bool = False
     number: int = 0
+    stages: int = 1
+    comparable: bool = True
     snapshot_rounds: Callable[[int], list[int]] = lambda rounds: []
 
     @classmethod
-    def of(cls, recipe: Recipe) -> Self:
-        """The plan by which a recipe trains."""
+    def of(cls, recipe: Recipe) -> list[Self]:
+        """The plans by which a recipe trains, one a stage."""
+        stages = recipe.stage_recipes()
+        return [
+            cls._of_stage(
+                stage,
+                number=number,
+                stages=len(stages),
+                comparable=stage.resolution == stages[max(0, number - 1)].resolution,
+            )
+            for number, stage in enumerate(stages)
+        ]
+
+    @classmethod
+    def _of_stage(cls, recipe: Recipe, **place: Any) -> Self:
         return cls(
+            recipe=recipe,
             length=recipe.length,
             build_optimizer=recipe.build_optimizer,
             callbacks=recipe.build_callbacks(),
             averaging_decay=recipe.averaging_decay,
             keeps_last=recipe.keeps_last,
             snapshot_rounds=recipe.snapshot_rounds,
+            **place,
         )
+
+    @property
+    def seed(self) -> int:
+        """What draws the order of the clips, crops and mixes."""
+        return fitting_seed(self.recipe.seed, self.number)
 
 
 def fitting_seed(seed: int, number: int) -> int:
@@ -75,7 +102,7 @@ def fit(
     max_steps: int | None = None,
     progress: bool = True,
 ) -> None:
-    """Fit `full` by `plan` and the recipe of `folder`; writes its files, `done.json` last.
+    """Fit `full` by `plan`; writes the files of `folder`, `done.json` last, after the last stage.
 
     Where the folder has a checkpoint, that is where it goes on.
 
@@ -94,8 +121,7 @@ def fit(
         Stopped: If the process got SIGTERM or SIGINT; a checkpoint was written.
     """
     distribution = distribution or tf.distribute.get_strategy()
-    seed = fitting_seed(folder.recipe.seed, plan.number)
-    recipe = dataclasses.replace(folder.recipe, seed=seed)
+    recipe = dataclasses.replace(plan.recipe, seed=plan.seed)
     with distribution.scope():
         mixing, place = recipe.build_mixing() or (None, recipe.clip_boundary)
         # Before the first part, or between it and the rest.
@@ -144,10 +170,13 @@ def fit(
         batch_size=recipe.batch_size,
         max_samples=recipe.max_samples,
     ).dataset
+    staged = plan.stages > 1
     if max_steps is not None and max_steps < steps_per_round:
         steps = math.ceil(steps / steps_per_round) * max_steps
         steps_per_round = max_steps
         validation = validation.take(max_steps)
+    if options.get("keep_inputs"):
+        validation = validation.cache()
     with stop_requests() as stop:
         position = loop.train(
             batches,
@@ -155,8 +184,12 @@ def fit(
             steps=steps,
             steps_per_round=steps_per_round,
             stop=stop,
+            stage=plan.number if staged else None,
+            comparable=plan.comparable,
             progress=progress,
         )
+    if staged and plan.number + 1 < plan.stages:
+        return
     write_json(
         folder.path / "done.json",
         {

@@ -11,7 +11,6 @@ import os
 import pathlib
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import keras
 import numpy as np
@@ -24,38 +23,13 @@ from keras_audio.training.averaging import WeightAverage
 from keras_audio.training.checkpoint import (
     callback_state,
     load_checkpoint,
+    read_position,
     restore_callback_state,
     save_checkpoint,
 )
+from keras_audio.training.position import Position
 from keras_audio.training.run_folder import RunFolder
 from keras_audio.training.stopping import Stopped, StopRequest
-
-
-@dataclasses.dataclass
-class Position:
-    """How far a training is: what a checkpoint holds beside the variables.
-
-    Args:
-        epoch: Rounds ended: epochs, or evaluations of a training that counts iterations.
-        step: Steps of the present round ended.
-        seconds: Time spent, over all processes that worked on it.
-        best: Best value of the monitored metric, larger is better.
-        best_epoch: Number of the round that reached it, from 1.
-        kept_epoch: Number of the round whose weights `model.keras` holds.
-        finished: Whether a callback ended the training.
-        history: A dictionary of metrics a round.
-        callbacks: What each callback remembers.
-    """
-
-    epoch: int = 0
-    step: int = 0
-    seconds: float = 0.0
-    best: float = -math.inf
-    best_epoch: int = 0
-    kept_epoch: int = 0
-    finished: bool = False
-    history: list[dict[str, float]] = dataclasses.field(default_factory=list)
-    callbacks: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
 
 class TrainingLoop:
@@ -127,6 +101,8 @@ class TrainingLoop:
         steps: int,
         steps_per_round: int,
         stop: StopRequest,
+        stage: int | None = None,
+        comparable: bool = True,
         progress: bool = True,
     ) -> Position:
         """Train to the end, from the checkpoint if there is one.
@@ -137,12 +113,15 @@ class TrainingLoop:
             steps: Steps at most.
             steps_per_round: Steps from a validation to the next; the last round may be shorter.
             stop: Asks for an end at the next step.
+            stage: Number of the stage, from 0, of a training that has several.
+            comparable: Whether the stage before measured as this one does, so that the best round
+                may be one of it.
             progress: Whether to show a progress bar and a line a round.
 
         Raises:
             Stopped: If `stop` asked for it; a checkpoint of the last step was written.
         """
-        self._stop, self._show = stop, progress
+        self._stop, self._show, self._staged = stop, progress, stage is not None
         self._steps, self._steps_per_round, self._batches = steps, steps_per_round, batches
         rounds = math.ceil(steps / steps_per_round)
         callbacks = keras.callbacks.CallbackList(
@@ -154,21 +133,20 @@ class TrainingLoop:
         )
         callbacks.on_train_begin()
         if self.checkpoint.is_file():
-            self.position = Position(**load_checkpoint(self.checkpoint, self.variables))
-            restore_callback_state(self.steering, self.position.callbacks)
+            self._take_up(stage or 0, comparable)
         place = self.position
         self._settle()
         self._started = time.monotonic() - place.seconds
         self._bar = tqdm(
             total=steps,
-            initial=min(steps, place.epoch * steps_per_round + place.step),
+            initial=min(steps, self._stage_round * steps_per_round + place.step),
             unit="step",
             disable=None if progress else True,  # None: shown on a terminal only
             dynamic_ncols=True,
         )
-        following = self._following_batches(place.epoch * steps_per_round + place.step)
+        following = self._following_batches(self._stage_round * steps_per_round + place.step)
         with self._bar:
-            while place.epoch < rounds and not place.finished:
+            while self._stage_round < rounds and not place.finished:
                 logs = self._run_round(following, validation_batches)
                 self.network.stop_training = False
                 callbacks.on_epoch_end(place.epoch, logs)
@@ -176,6 +154,21 @@ class TrainingLoop:
                 self._check_stop()
         callbacks.on_train_end()
         return place
+
+    def _take_up(self, stage: int, comparable: bool) -> None:
+        """Go on where the checkpoint is; where that is in the stage before, with the next."""
+        place = Position(**read_position(self.checkpoint))
+        if place.stage == stage:
+            load_checkpoint(self.checkpoint, self.variables)
+            restore_callback_state(self.steering, place.callbacks)
+        else:
+            place = place.at_stage(stage, comparable)
+        self.position = place
+
+    @property
+    def _stage_round(self) -> int:
+        """Rounds of the stage ended."""
+        return self.position.epoch - self.position.stage_epoch
 
     def _following_batches(self, first: int) -> Iterator:
         """The batches from a step on; those of a pass from one reading, through its rounds."""
@@ -189,8 +182,9 @@ class TrainingLoop:
         place = self.position
         if place.step == 0:
             self.totals.assign(tf.zeros_like(self.totals))
-        self._bar.set_description(f"round {place.epoch + 1}")
-        length = min(self._steps_per_round, self._steps - place.epoch * self._steps_per_round)
+        stage = f"stage {place.stage + 1} " if self._staged else ""
+        self._bar.set_description(f"{stage}round {place.epoch + 1}")
+        length = min(self._steps_per_round, self._steps - self._stage_round * self._steps_per_round)
         while place.step < length:
             self.train_step(next(following))
             place.step += 1
@@ -227,7 +221,8 @@ class TrainingLoop:
     def _end_round(self, logs: dict[str, float], rounds: int) -> None:
         place = self.position
         place.epoch, place.step = place.epoch + 1, 0
-        iteration = min(place.epoch * self._steps_per_round, self._steps)
+        steps = min(self._stage_round * self._steps_per_round, self._steps)
+        iteration = place.stage_iteration + steps
         place.seconds = time.monotonic() - self._started
         place.finished = bool(self.network.stop_training)
         place.callbacks = callback_state(self.steering)
@@ -240,16 +235,19 @@ class TrainingLoop:
             # Before the checkpoint: after a kill in between the round runs again, to the same end.
             self._save_model(self.run.path / "snapshots" / f"epoch-{place.epoch:04}.keras")
         place.history.append(
-            {"epoch": place.epoch, "iteration": iteration, "seconds": round(place.seconds, 2)}
+            ({"stage": place.stage + 1} if self._staged else {})
+            | {"epoch": place.epoch, "iteration": iteration, "seconds": round(place.seconds, 2)}
             | {name: float(value) for name, value in logs.items()}
         )
         save_checkpoint(self.checkpoint, self.variables, dataclasses.asdict(place))
         self._settle()
         if self._show:
             numbers = "  ".join(f"{name} {value:.4g}" for name, value in logs.items())
+            stage = f"stage {place.stage + 1}  " if self._staged else ""
             self._bar.write(
-                f"round {place.epoch}/{rounds}  step {iteration}  {numbers}  best {self.monitor} "
-                f"{place.best:.4g} (round {place.best_epoch})  {place.seconds:.0f} s"
+                f"{stage}round {self._stage_round}/{rounds}  step {iteration}  {numbers}  "
+                f"best {self.monitor} {place.best:.4g} (round {place.best_epoch})  "
+                f"{place.seconds:.0f} s"
             )
 
     def _save_model(self, path: pathlib.Path) -> None:

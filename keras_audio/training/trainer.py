@@ -21,8 +21,10 @@ from keras_audio.files import (
     write_json,
     write_text,
 )
+from keras_audio.importers import is_state_dict
 from keras_audio.models.transfer import load_source, model_file, transfer_weights
 from keras_audio.recipes import Recipe, recipe_differences
+from keras_audio.training.checkpoint import read_position
 from keras_audio.training.environment import describe_environment
 from keras_audio.training.fitting import Plan, fit
 from keras_audio.training.run_folder import RunFolder
@@ -64,7 +66,7 @@ def train(
         strategy: `single`, or `mirrored` for all GPUs of this machine.
         max_steps: Batches a round at most, of training and of validation; for smoke tests.
         init_from: A run folder or `.keras` file whose weights, except those of the last layer,
-            training begins with. A copy goes into the run folder.
+            training begins with; or what else the recipe can load. A copy goes into the run folder.
         progress: Whether to show a progress bar and a line a round.
 
     Raises:
@@ -95,6 +97,9 @@ def train(
         if not folder.finished:
             if deterministic:
                 tf.config.experimental.enable_op_determinism()
+            begun = [INITIAL_MODEL, "checkpoints"]
+            if recipe.new_weights_note and not any((folder.path / name).exists() for name in begun):
+                print(f"note: {recipe.new_weights_note}", file=sys.stderr)
             _train(folder, records, split, strategy, max_steps, progress)
     return folder
 
@@ -135,25 +140,37 @@ def _train(
     max_steps: int | None,
     progress: bool,
 ) -> None:
-    recipe = folder.recipe
-    keras.utils.set_random_seed(recipe.seed)
     mirrored = strategy == "mirrored"
     distribution = tf.distribute.MirroredStrategy() if mirrored else tf.distribute.get_strategy()
-    statistics = _statistics(folder, recipe, records, split.train_folds)
-    with distribution.scope():
-        full = recipe.build_model(len(records.labels), statistics)
-        if (folder.path / INITIAL_MODEL).is_file():
-            transfer_weights(load_source(folder.path / INITIAL_MODEL), full)
-    fit(
-        folder,
-        full,
-        records,
-        split,
-        Plan.of(recipe),
-        distribution=distribution,
-        max_steps=max_steps,
-        progress=progress,
-    )
+    statistics = _statistics(folder, folder.recipe, records, split.train_folds)
+    checkpoint = folder.path / "checkpoints" / "last.npz"
+    reached = read_position(checkpoint)["stage"] if checkpoint.is_file() else 0
+    for plan in Plan.of(folder.recipe)[reached:]:
+        keras.utils.set_random_seed(plan.seed)
+        with distribution.scope():
+            full = plan.recipe.build_model(len(records.labels), statistics)
+            if plan.number:
+                # Those that the stages before it kept (Colangelo et al. 2021, section 3).
+                _take_weights(folder.model(), full)
+            elif (folder.path / INITIAL_MODEL).is_file():
+                transfer_weights(load_source(folder.path / INITIAL_MODEL), full)
+        fit(
+            folder,
+            full,
+            records,
+            split,
+            plan,
+            distribution=distribution,
+            max_steps=max_steps,
+            progress=progress,
+        )
+
+
+def _take_weights(source: keras.Model, target: keras.Model) -> None:
+    """Copy the weights of every layer from the same network on images of another size."""
+    for layer in target.layers:
+        if layer.weights:
+            layer.set_weights(source.get_layer(layer.name).get_weights())
 
 
 def _check_clips(recipe: Recipe, split: Split) -> None:
@@ -189,13 +206,24 @@ def _check_source(
     discarded: pathlib.Path | None,
 ) -> None:
     """Refuse first weights that do not fit, or that lie in the folder that is to be deleted."""
-    file = model_file(init_from)
+    file = source_file(init_from)
     if discarded is not None and file.resolve().is_relative_to(discarded.resolve()):
         raise ValueError(
             f"Expected first weights from outside of {discarded}, which --force deletes; choose "
             f"another folder with --run. Received: init_from={init_from}"
         )
-    transfer_weights(load_source(file), recipe.build_model(num_classes))
+    transfer_weights(recipe.load_source(file), recipe.build_model(num_classes))
+
+
+def source_file(init_from: str | os.PathLike) -> pathlib.Path:
+    """The file of the weights to begin with; of a run its model.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    if is_state_dict(init_from) and os.path.isfile(init_from):
+        return pathlib.Path(init_from)
+    return model_file(init_from)
 
 
 def lock_of(path: pathlib.Path) -> pathlib.Path:
@@ -264,9 +292,12 @@ def _open_run(
     if found - begun:
         raise ValueError(f"Expected a new or empty folder for the run. Received: {path}")
     if init_from is not None:
-        source = model_file(init_from)
+        source = source_file(init_from)
         with replacing(path / INITIAL_MODEL) as temporary:
-            shutil.copyfile(source, temporary)
+            if is_state_dict(source):
+                recipe.load_source(source).save(temporary)
+            else:
+                shutil.copyfile(source, temporary)
         digest = file_digest(source)
         write_json(path / "initial.json", {"source": str(init_from), "sha256": digest})
     return begin_run(path, recipe, records.labels, split, session)
@@ -294,7 +325,7 @@ def _check_same_source(folder: RunFolder, init_from: str | os.PathLike | None) -
         return
     initial = folder.path / "initial.json"
     begun = read_json(initial) if initial.is_file() else {"source": "new weights", "sha256": ""}
-    if begun["sha256"] != file_digest(model_file(init_from)):
+    if begun["sha256"] != file_digest(source_file(init_from)):
         raise ValueError(
             f"Expected the weights that {folder.path} was begun with, from {begun['source']}. "
             f"Received: init_from={init_from}"

@@ -1,18 +1,17 @@
 """Training on real records: the run folder, what is refused, and resuming bit for bit."""
 
-import csv
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import keras
 import numpy as np
 import pytest
 import soundfile
+from broken_runs import epochs_done, final_state, kill_after
 
 from keras_audio.files import read_json
 from keras_audio.recipes import with_settings
@@ -43,46 +42,15 @@ def command(data, run, *extra):
     return [sys.executable, "-m", "keras_audio.cli", *named, *settings, *where, *extra]
 
 
-def epochs_done(run):
-    try:
-        with open(run / "history.csv", newline="") as file:
-            return len(list(csv.DictReader(file)))
-    except FileNotFoundError:
-        return 0
-
-
-def kill_after(data, run, epochs, number, *extra):
-    """Start a training and send it a signal as soon as it has written so many epochs."""
-    process = subprocess.Popen(command(data, run, *extra), stderr=subprocess.PIPE, text=True)
-    while epochs_done(run) < epochs:
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.02)
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=120)
-    return process.returncode, errors
-
-
-def final_state(run):
-    """All that a training ends with, but for the time it took."""
-    with np.load(run / "checkpoints" / "last.npz") as file:
-        arrays = dict(file)
-    position = json.loads(str(arrays.pop("position")))
-    position.pop("seconds")
-    for row in position["history"]:
-        row.pop("seconds")
-    best = [variable.numpy() for variable in RunFolder(run).model().variables]
-    return position, arrays, best
-
-
 def test_killed_twice_ends_bit_equal_to_an_unbroken_training(toy_data, tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     unbroken = subprocess.Popen(command(toy_data, whole))
 
-    status, errors = kill_after(toy_data, broken, 1, signal.SIGTERM)
+    status, errors = kill_after(command(toy_data, broken), broken, 1, signal.SIGTERM)
     assert status == 128 + signal.SIGTERM
     assert "--resume goes on" in errors
     assert (broken / "checkpoints" / "last.npz").is_file()
-    status, _ = kill_after(toy_data, broken, 3, signal.SIGKILL, "--resume")
+    status, _ = kill_after(command(toy_data, broken, "--resume"), broken, 3, signal.SIGKILL)
     assert status == -signal.SIGKILL
     assert epochs_done(broken) < 6 and not (broken / "done.json").exists()
     subprocess.run(command(toy_data, broken, "--resume"), check=True)

@@ -1,0 +1,42 @@
+"""Trainings that are killed, and what they end with."""
+
+import csv
+import json
+import subprocess
+import time
+
+import numpy as np
+
+from keras_audio.training import RunFolder
+
+
+def epochs_done(run):
+    """How many epochs the history of a run has."""
+    try:
+        with open(run / "history.csv", newline="") as file:
+            return len(list(csv.DictReader(file)))
+    except FileNotFoundError:
+        return 0
+
+
+def kill_after(command, run, epochs, number):
+    """Start a training in `run` and send it a signal as soon as it has written so many epochs."""
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while epochs_done(run) < epochs:
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.02)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=120)
+    return process.returncode, errors
+
+
+def final_state(run):
+    """All that a training ends with, but for the time it took."""
+    with np.load(run / "checkpoints" / "last.npz") as file:
+        arrays = dict(file)
+    position = json.loads(str(arrays.pop("position")))
+    position.pop("seconds")
+    for row in position["history"]:
+        row.pop("seconds")
+    best = [variable.numpy() for variable in RunFolder(run).model().variables]
+    return position, arrays, best
