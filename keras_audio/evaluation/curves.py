@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Width of the name of a stage, as a share of the panel's.
-_NAME_WIDTH = 0.16
+_NAME_WIDTH = 0.14
 
 
 def learning_curves(
