@@ -13,6 +13,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import keras_audio
+from keras_audio.cli_find_lr import find_lr
 from keras_audio.cli_litert import export_run_to_litert
 from keras_audio.cli_parser import build_parser
 from keras_audio.cli_recipe import asked_recipe
@@ -379,8 +380,11 @@ def demo(options: argparse.Namespace) -> int:
 
 
 _VERBS = {
-    verb.__name__: verb
-    for verb in (demo, datasets, prepare, models, train, evaluate, compress, export, predict)
+    verb.__name__.replace("_", "-"): verb
+    for verb in (
+        *(demo, datasets, prepare, models, find_lr),
+        *(train, evaluate, compress, export, predict),
+    )
 }
 
 

@@ -4,6 +4,7 @@ import argparse
 import shutil
 
 import keras_audio
+from keras_audio import cli_find_lr
 from keras_audio.cli_types import add_data_dir, count, seconds, unknown_weight
 from keras_audio.recipes import describe_recipes, list_recipes
 from keras_audio.training import CompressionSettings
@@ -29,8 +30,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=keras_audio.__version__)
     verbs = parser.add_subparsers(metavar="VERB", dest="verb", required=True)
-    verbs_in_order = (_demo, _datasets, _prepare, _models, _train, _evaluate, _compress, _export)
-    for add in (*verbs_in_order, _predict):
+    before, after = (_demo, _datasets, _prepare, _models), (_evaluate, _compress, _export, _predict)
+    for add in (*before, _find_lr, _train, *after):
         add(verbs)
     return parser
 
@@ -131,6 +132,12 @@ def _models(verbs) -> None:
         metavar="SECONDS",
         help="also what a sound of this length costs",
     )
+
+
+def _find_lr(verbs) -> None:
+    summary = "Find the learning rate of a recipe by a range test"
+    verb = _verb(verbs, "find-lr", summary, cli_find_lr.EXAMPLES, cli_find_lr.DESCRIPTION)
+    cli_find_lr.add_find_lr(verb)
 
 
 _TRAIN_EXAMPLES = """\

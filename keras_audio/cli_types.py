@@ -22,17 +22,27 @@ def seconds(text: str) -> float:
     return duration
 
 
+def rate(text: str) -> float:
+    """Parse a number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
+    return value
+
+
 def unknown_weight(text: str) -> float | str:
     """Parse a weight of the unknown class, or the word `tune`."""
     if text == "tune":
         return text
     try:
-        weight = float(text)
-    except ValueError:
-        weight = 0.0
-    if not 0 < weight < math.inf:
-        raise argparse.ArgumentTypeError(f"expected a number above 0 or tune, got {text!r}")
-    return weight
+        return rate(text)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(
+            f"expected a number above 0 or tune, got {text!r}"
+        ) from error
 
 
 def add_data_dir(parser: argparse.ArgumentParser) -> None:

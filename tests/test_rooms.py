@@ -30,7 +30,10 @@ def test_rooms_that_run_on_any_keras_backend_import_no_tensorflow(room):
 
 @pytest.mark.parametrize(
     "module",
-    ["cli.py", "cli_parser.py", "cli_recipe.py", "demo.py", "audio.py", "files.py", "recipes"],
+    [
+        *("cli.py", "cli_find_lr.py", "cli_parser.py", "cli_recipe.py"),
+        *("demo.py", "audio.py", "files.py", "recipes"),
+    ],
 )
 def test_what_the_help_needs_imports_nothing_heavy(module):
     path = PACKAGE / module
