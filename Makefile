@@ -23,6 +23,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/residual_blocks.py
 	$(BIN)/python benchmarks/erann.py --quick
 	$(BIN)/python benchmarks/two_path.py --quick
+	$(BIN)/python benchmarks/progressive_resizing.py --quick
 	$(BIN)/python benchmarks/litert.py --quick
 
 results: $(READY)

@@ -85,7 +85,7 @@ def mixup_section(runs: Runs) -> list[str]:
     scores = {line: [scores_of(runs.get((line, mixup), [])) for mixup in MIXUP] for line in lines}
     both = {line: plain.keys() & mixed.keys() for line, (plain, mixed) in scores.items()}
     lines = [line for line in lines if both[line]]
-    if not lines:
+    if len(lines) < 2:
         return []
     gains = {
         line: {key: scores[line][1][key] - scores[line][0][key] for key in both[line]}

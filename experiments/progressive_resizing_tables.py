@@ -21,6 +21,7 @@ from progressive_resizing_variants import (
     MIXUP,
     OTHERS,
     PAPER,
+    PROGRESSIVE,
     PUBLISHED,
     Group,
     Line,
@@ -220,8 +221,10 @@ def commands(rows: Iterable[dict], name: str) -> list[str]:
             line += ["--mixup", ",".join(mixed)] if mixed != MIXUP[:1] else []
             line += ["--folds", cells.numbers_text(folds), "--seeds", cells.numbers_text(seeds)]
             line += itertools.chain(*(("--set", text) for text in extra))
-            for method, stages in found:
-                line += ["--plan", f"{method}={stages}"] if stages else []
+            plans = gathered((stages, method) for method, stages in found if stages)
+            for stages, methods in plans.items():
+                names = ["progressive"] if set(methods) == set(PROGRESSIVE) else methods
+                line += itertools.chain(*(("--plan", f"{name}={stages}") for name in names))
             line += ["--init-from", start] if start else []
             line += ["--label", group.label] if group.label not in (PAPER, OTHERS) else []
             lines.append(shlex.join(line))
