@@ -142,7 +142,7 @@ def cost_section(runs: Runs) -> list[str]:
                 "mixup": "-" if mixup == "none" else "yes",
                 "plan": f"`{found[0]['plan']}`",
                 "epochs": sum(stage.epochs for stage in parse_stages(found[0]["plan"])),
-                "10^9 multiply-accumulates": f"{macs / 1e9:,.1f}",
+                "10^9 multiply-accumulates": f"{macs / 1e9:,.4g}",
                 "to the baseline's": f"{macs / usual['macs']:.2f}" if usual["macs"] else "-",
                 "seconds": f"{seconds:,.0f}",
                 "to the baseline's seconds": (
