@@ -17,10 +17,11 @@ EXAMPLES = """\
 DESCRIPTION = """\
 Train a recipe for some steps, each at a higher learning rate, until the loss diverges (Colangelo
 et al. 2021, section 3). Writes range_test.csv and range_test.svg, and prints rates to train with:
- - largest stable: up to it the averaged loss falls at least half as steeply as at its steepest;
-   the paper's choice, "the largest value that achieves a stable reduction in loss"
- - steepest: where it falls most for a given factor of the rate; more careful
- - a tenth of the rate of the least loss: a rule of thumb
+ - steepest: where the averaged loss falls most for a given factor of the rate; careful
+ - largest stable: up to it that loss falls without a break at least half as steeply; the paper's
+   choice, "the largest value that achieves a stable reduction in loss"
+ - tenth of least: a tenth of the rate at the least averaged loss; a rule of thumb, too high where
+   the loss stays level for long
 The weights are new or those of --init-from; they are not kept, and no run folder is made."""
 
 
