@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 import binaural_waveforms_cells
 import numpy as np
+import progressive_resizing_variants
 import two_path_variants
 from cells import gathered, markdown_table, mean_and_deviation, recipe_of
 from erann_variants import usual_recipe, variant_of_row
@@ -128,12 +129,25 @@ def _binaural_waveforms(row: dict) -> tuple[str, str] | None:
     return recipe.model_name, ", ".join(words)
 
 
+def _progressive_resizing(row: dict) -> tuple[str, str]:
+    """The network of a row, and what it was fed with: images that grow by a method and a plan."""
+    variant = progressive_resizing_variants.variant_of_row(row)
+    words = ["log_mel images", variant.method]
+    if variant.mixup != "none":
+        words.append(f"mixup {variant.mixup}")
+    words += [text for text in variant.settings if not text.startswith("network=")]
+    if variant.stages is not None:
+        words.append(f"stages={variant.stages}")
+    return recipe_of(row).model_name, ", ".join(words)
+
+
 # What rows say of themselves, by how the names of their files begin.
 KINDS = {
     "residual_blocks": _residual_blocks,
     "erann": _erann,
     "two_path": _two_path,
     "binaural_waveforms": _binaural_waveforms,
+    "progressive_resizing": _progressive_resizing,
 }
 
 if __name__ == "__main__":

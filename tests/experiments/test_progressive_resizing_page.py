@@ -221,6 +221,15 @@ def test_a_row_of_a_run(tmp_path):
     assert cells.recipe_of(row) == recipe
 
 
+def test_the_readme_names_method_mixup_and_plan(load_experiment):
+    described = load_experiment("readme_results").KINDS["progressive_resizing"]
+    row = run_row("mel", 1, 0.8, mixup="standard", settings=["network=resnet10", "num_filters=8"])
+    words = f"log_mel images, mel, mixup standard, num_filters=8, stages={PLANS['mel']}"
+    assert described(row) == ("resnet10", words)
+    usual = run_row("baseline", 1, 0.8, stages=None, settings=[])
+    assert described(usual) == ("resnet34", "log_mel images, baseline")
+
+
 @pytest.mark.slow
 def test_a_smoke_run_of_the_methods_on_toy_sounds(tmp_path):
     import data_prep
