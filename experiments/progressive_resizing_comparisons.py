@@ -131,7 +131,8 @@ def cost_section(runs: Runs) -> list[str]:
     lines = []
     usual = {"macs": 0.0, "seconds": 0.0}
     for (line, mixup), found in runs.items():
-        macs = float(np.mean([int(row["training_macs"]) for row in found]))
+        stage_macs = list(map(int, found[0]["stage_macs"].split()))  # Equal in all runs of a plan.
+        macs = sum(stage_macs)
         seconds = float(np.mean([int(row["seconds"]) for row in found]))
         if line == Line("baseline") and mixup == "none":
             usual = {"macs": macs, "seconds": seconds}
@@ -143,6 +144,7 @@ def cost_section(runs: Runs) -> list[str]:
                 "plan": f"`{found[0]['plan']}`",
                 "epochs": sum(stage.epochs for stage in parse_stages(found[0]["plan"])),
                 "10^9 multiply-accumulates": f"{macs / 1e9:,.4g}",
+                "by stage": " + ".join(f"{value / 1e9:,.3g}" for value in stage_macs),
                 "to the baseline's": f"{macs / usual['macs']:.2f}" if usual["macs"] else "-",
                 "seconds": f"{seconds:,.0f}",
                 "to the baseline's seconds": (

@@ -27,7 +27,7 @@ CELL_FIELDS = ("dataset", "fold", "seed", "method", "mixup", "stages")
 COLUMNS = (
     *("recipe", "dataset", "fold", "seed", "method", "mixup", "labels", "plan"),
     *("accuracy", "balanced_accuracy", "mean_average_precision", "last_epoch_accuracy"),
-    *("best_epoch", "epochs", "classes", "parameters", "training_macs", "stage_seconds"),
+    *("best_epoch", "epochs", "classes", "parameters", "stage_macs", "stage_seconds"),
     *("seconds", "hardware", "backend", "versions", "commit", "command"),
 )
 # Sections of the page: the plans of Table 1, those of a label, those of none.
@@ -160,9 +160,9 @@ def read_run(run: RunFolder) -> dict[str, Any]:
     """The row of a finished and evaluated run."""
     recipe, done, classes = run.recipe, run.finished, len(run.labels)
     network = _network(recipe)
-    macs = sum(
+    macs = [
         stage.epochs * macs_of(*network, classes, stage.mels, stage.frames) for stage in recipe.plan
-    )
+    ]
     return cells.common_columns(run) | {
         "method": recipe.method,
         "mixup": recipe.mixup,
@@ -173,7 +173,7 @@ def read_run(run: RunFolder) -> dict[str, Any]:
         "epochs": done["epochs"],
         "classes": classes,
         "parameters": parameters(*network, classes),
-        "training_macs": macs,
+        "stage_macs": " ".join(map(str, macs)),
         "stage_seconds": " ".join(f"{seconds:.0f}" for seconds in stage_seconds(run.history())),
     }
 
