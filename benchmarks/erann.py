@@ -209,7 +209,7 @@ def start_training(system: tuple[int, int], quick: bool, work: pathlib.Path) -> 
     data_prep.prepare(recipe.dataset, progress=False, **where)
     records = open_records(recipe.dataset, **where)
     keras.utils.set_random_seed(recipe.seed)
-    step = TrainingStep(recipe, records, work / "run")
+    step = TrainingStep(recipe, records)
     step()  # builds the graph
     name = f"{recipe.model_name}, training step, batch {size} of {crop:g} s"
     _measures[name] = step

@@ -110,7 +110,7 @@ def start(
     if deterministic:
         tf.config.experimental.enable_op_determinism()
     records = open_records(recipe.dataset, sample_rate=recipe.sample_rate, data_dir=data_dir)
-    step = TrainingStep(recipe, records, work / f"run{deterministic}")
+    step = TrainingStep(recipe, records)
 
     def feed(batches: TrainingBatches, epochs: itertools.count) -> int:
         steps = batches.steps_per_pass
@@ -128,7 +128,7 @@ def start(
             batches = step.batches
             if kind == "log_mel":
                 variant = dataclasses.replace(recipe, network="m34_res", normalization=kind)
-                batches = TrainingStep(variant, records, work / kind).batches
+                batches = TrainingStep(variant, records).batches
             _measures[name] = functools.partial(feed, batches, itertools.count())
         about_labels = {"labels": records.labels, "sample_rate": recipe.sample_rate}
         exported = load_classifier(export_saved_model(step.full, work / "export", **about_labels))

@@ -1,6 +1,7 @@
 """What the benchmarks share: measuring in turn, a training step, the files."""
 
 import csv
+import dataclasses
 import io
 import math
 import pathlib
@@ -10,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from keras_audio.files import write_json, write_text
+from keras_audio.files import write_text
 
 
 def rate(measure: Callable[[], int]) -> float:
@@ -55,52 +56,23 @@ def in_turn(rates: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, 
 
 
 class TrainingStep:
-    """A recipe's training step, put together as `keras_audio.training.train` does it.
+    """A recipe's training step, of its last stage, as `keras_audio.training.train` makes it.
 
     Args:
         recipe: What is trained.
         records: Where its clips come from, all folds of them.
-        folder: Made, as a run folder.
 
     Attributes:
         full: The model from waveform to predictions.
         batches: The training batches.
     """
 
-    def __init__(self, recipe, records, folder: pathlib.Path) -> None:
-        import tensorflow as tf
-
-        from keras_audio.data import TrainingBatches
-        from keras_audio.models import cut_model
-        from keras_audio.training import RunFolder
-        from keras_audio.training.loop import TrainingLoop
+    def __init__(self, recipe, records) -> None:
+        from keras_audio.training.fitting import Plan, set_up
 
         self.full = recipe.build_model(len(records.labels))
-        mixing, place = recipe.build_mixing() or (None, recipe.clip_boundary)
-        clip_steps, *parts = cut_model(self.full, *dict.fromkeys([recipe.clip_boundary, place]))
-        if mixing is not None:
-            mixing.build(None)
-        self.batches = TrainingBatches(
-            records,
-            records.folds,
-            clip_steps,
-            batch_size=recipe.batch_size,
-            seed=recipe.seed,
-            **recipe.training_data,
-        )
-        write_json(folder / "recipe.json", recipe.to_dict())
-        self._loop = TrainingLoop(
-            RunFolder(folder),
-            self.full,
-            parts,
-            recipe.build_optimizer(steps_per_pass=1),
-            [],
-            mixing=mixing,
-            averaging_decay=recipe.averaging_decay,
-            multi_label=recipe.multi_label,
-            monitor=recipe.monitor,
-            strategy=tf.distribute.get_strategy(),
-        )
+        plan = dataclasses.replace(Plan.of(recipe)[-1], callbacks=[])
+        self._loop, self.batches, _ = set_up(self.full, records, records.folds, plan)
         self._ready = list(self.batches.steps(0, 3))
 
     def __call__(self) -> int:

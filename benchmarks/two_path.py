@@ -184,7 +184,7 @@ def from_waveforms(options: argparse.Namespace, work: pathlib.Path) -> dict[str,
         "data_dir": work / "data",
     }
     data_prep.prepare(recipe.dataset, progress=False, **where)
-    step = TrainingStep(recipe, open_records(recipe.dataset, **where), work / "run")
+    step = TrainingStep(recipe, open_records(recipe.dataset, **where))
     step()  # builds the graph
     _, front_end, _ = cut_model(step.full, recipe.clip_boundary, "deltas")
     shape = (options.batch_size, 10 * recipe.sample_rate, recipe.channels)

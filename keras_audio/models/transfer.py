@@ -112,6 +112,28 @@ def transfer_weights(source: keras.Model, target: keras.Model) -> list[str]:
     return list(ours)
 
 
+def copy_weights(source: keras.Model, target: keras.Model) -> None:
+    """Copy the weights of all layers, from a network that is the same but for what it is shown.
+
+    Args:
+        source: The trained network.
+        target: The new one; front ends may differ.
+
+    Example:
+        >>> import keras_audio
+        >>> small, large = (
+        ...     keras_audio.create_model("resnet10", 2, num_filters=4, frames=n) for n in (64, 128)
+        ... )
+        >>> copy_weights(small, large)
+        >>> ours, theirs = (model.get_layer("logits").get_weights() for model in (large, small))
+        >>> bool((ours[0] == theirs[0]).all())
+        True
+    """
+    for layer in target.layers:
+        if layer.weights:
+            layer.set_weights(source.get_layer(layer.name).get_weights())
+
+
 def _layers_with_weights(model: keras.Model) -> dict[str, keras.layers.Layer]:
     # `weights` leaves the states of seed generators and metrics out.
     return {

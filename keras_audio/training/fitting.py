@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import keras
 import numpy as np
@@ -91,6 +91,88 @@ def fitting_seed(seed: int, number: int) -> int:
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0]) if number else seed
 
 
+class Work(NamedTuple):
+    """What a model is fitted with.
+
+    Args:
+        loop: Makes the steps.
+        batches: The training batches.
+        clip_steps: From a clip to what the loop takes.
+    """
+
+    loop: TrainingLoop
+    batches: TrainingBatches
+    clip_steps: keras.Model
+
+
+def set_up(
+    full: keras.Model,
+    records: Records,
+    folds: Sequence[int],
+    plan: Plan,
+    *,
+    folder: RunFolder | None = None,
+    distribution: tf.distribute.Strategy | None = None,
+) -> Work:
+    """Put together what makes the steps of `plan`.
+
+    Args:
+        full: The model from waveform to predictions, made under `distribution`.
+        records: The prepared data set.
+        folds: Those that train.
+        plan: By what.
+        folder: The run folder; None for steps of which nothing is kept.
+        distribution: The strategy; None for the present one.
+
+    Raises:
+        ValueError: If the batches are smaller than the number of devices.
+    """
+    distribution = distribution or tf.distribute.get_strategy()
+    recipe = dataclasses.replace(plan.recipe, seed=plan.seed)
+    with distribution.scope():
+        mixing, place = recipe.build_mixing() or (None, recipe.clip_boundary)
+        # Before the first part, or between it and the rest.
+        ends = dict.fromkeys([recipe.clip_boundary, place])
+        clip_steps, *parts = cut_model(full, *ends)
+        if mixing is not None:
+            mixing.build(None)
+    devices = distribution.num_replicas_in_sync
+    if recipe.batch_size < devices:
+        raise ValueError(
+            f"Expected batch_size to be at least {devices}, the number of devices. "
+            f"Received: batch_size={recipe.batch_size}"
+        )
+    # With several devices a smaller batch could leave one without a clip, and batch norm's mean
+    # of no clip is not a number.
+    options = recipe.training_data | ({"whole_batches": True} if devices > 1 else {})
+    batches = TrainingBatches(
+        records,
+        folds,
+        clip_steps,
+        batch_size=recipe.batch_size,
+        seed=recipe.seed,
+        **options,
+    )
+    steps, steps_per_round = plan.length(batches.steps_per_pass)
+    with distribution.scope():
+        optimizer = plan.build_optimizer(batches.steps_per_pass)
+    loop = TrainingLoop(
+        folder,
+        full,
+        parts,
+        optimizer,
+        plan.callbacks,
+        mixing=mixing,
+        averaging_decay=plan.averaging_decay,
+        multi_label=recipe.multi_label,
+        monitor=recipe.monitor,
+        keep_last=plan.keeps_last,
+        snapshot_rounds=plan.snapshot_rounds(math.ceil(steps / steps_per_round)),
+        strategy=distribution,
+    )
+    return Work(loop, batches, clip_steps)
+
+
 def fit(
     folder: RunFolder,
     full: keras.Model,
@@ -120,49 +202,11 @@ def fit(
         ValueError: If the batches are smaller than the number of devices.
         Stopped: If the process got SIGTERM or SIGINT; a checkpoint was written.
     """
-    distribution = distribution or tf.distribute.get_strategy()
-    recipe = dataclasses.replace(plan.recipe, seed=plan.seed)
-    with distribution.scope():
-        mixing, place = recipe.build_mixing() or (None, recipe.clip_boundary)
-        # Before the first part, or between it and the rest.
-        ends = dict.fromkeys([recipe.clip_boundary, place])
-        clip_steps, *parts = cut_model(full, *ends)
-        if mixing is not None:
-            mixing.build(None)
-    devices = distribution.num_replicas_in_sync
-    if recipe.batch_size < devices:
-        raise ValueError(
-            f"Expected batch_size to be at least {devices}, the number of devices. "
-            f"Received: batch_size={recipe.batch_size}"
-        )
-    # With several devices a smaller batch could leave one without a clip, and batch norm's mean
-    # of no clip is not a number.
-    options = recipe.training_data | ({"whole_batches": True} if devices > 1 else {})
-    batches = TrainingBatches(
-        records,
-        split.train_folds,
-        clip_steps,
-        batch_size=recipe.batch_size,
-        seed=recipe.seed,
-        **options,
+    loop, batches, clip_steps = set_up(
+        full, records, split.train_folds, plan, folder=folder, distribution=distribution
     )
+    recipe = plan.recipe
     steps, steps_per_round = plan.length(batches.steps_per_pass)
-    with distribution.scope():
-        optimizer = plan.build_optimizer(batches.steps_per_pass)
-    loop = TrainingLoop(
-        folder,
-        full,
-        parts,
-        optimizer,
-        plan.callbacks,
-        mixing=mixing,
-        averaging_decay=plan.averaging_decay,
-        multi_label=recipe.multi_label,
-        monitor=recipe.monitor,
-        keep_last=plan.keeps_last,
-        snapshot_rounds=plan.snapshot_rounds(math.ceil(steps / steps_per_round)),
-        strategy=distribution,
-    )
     validation = EvaluationBatches(
         records,
         split.validation_folds,
@@ -175,7 +219,7 @@ def fit(
         steps = math.ceil(steps / steps_per_round) * max_steps
         steps_per_round = max_steps
         validation = validation.take(max_steps)
-    if options.get("keep_inputs"):
+    if recipe.training_data.get("keep_inputs"):
         validation = validation.cache()
     with stop_requests() as stop:
         position = loop.train(

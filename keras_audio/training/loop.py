@@ -36,7 +36,8 @@ class TrainingLoop:
     """Trains `network` and keeps `run` such that the process may die at any moment.
 
     Args:
-        run: The run folder; its checkpoint, if there is one, is where training goes on.
+        run: The run folder; its checkpoint, if there is one, is where training goes on. None for
+            steps alone, of which nothing is kept.
         full: The model from waveform to predictions, saved when it is the best so far.
         parts: The parts of `full` behind the clip steps, which share its weights: one network, or
             what stands before `mixing` and what stands behind it.
@@ -54,7 +55,7 @@ class TrainingLoop:
 
     def __init__(
         self,
-        run: RunFolder,
+        run: RunFolder | None,
         full: keras.Model,
         parts: Sequence[keras.Model],
         optimizer: keras.optimizers.Optimizer,
@@ -90,8 +91,16 @@ class TrainingLoop:
             "optimizer": optimizer.variables,
             "metrics": [self.totals],
         }
-        self.checkpoint = run.path / "checkpoints" / "last.npz"
         self.position = Position()
+        # A step on a batch (inputs, targets), added to `totals`. Functions of their own for each
+        # loop: TensorFlow warns of one that it traces anew again and again, as stages would.
+        self.train_step = tf.function(self._step, reduce_retracing=True)
+        self._validation_step = tf.function(self._validate_batch, reduce_retracing=True)
+
+    @property
+    def checkpoint(self) -> pathlib.Path:
+        """The file of the latest checkpoint."""
+        return self.run.path / "checkpoints" / "last.npz"
 
     def train(
         self,
@@ -305,9 +314,7 @@ class TrainingLoop:
         precision = mean_average_precision(np.concatenate(targets), np.concatenate(probabilities))
         return {"val_loss": loss / count, "val_mean_average_precision": precision}
 
-    @tf.function(reduce_retracing=True)
-    def train_step(self, batch) -> None:
-        """One step on a batch (inputs, targets), added to `totals`."""
+    def _step(self, batch) -> None:
         sums = self.strategy.run(self._replica_step, args=batch)
         self.totals.assign_add(self.strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None))
         if self.average is not None:
@@ -333,8 +340,7 @@ class TrainingLoop:
         sums = tf.stack([tf.reduce_sum(losses) + penalty * count, tf.reduce_sum(correct), count])
         return tf.cast(sums, tf.float64)
 
-    @tf.function(reduce_retracing=True)
-    def _validation_step(self, inputs: tf.Tensor, targets: tf.Tensor):
+    def _validate_batch(self, inputs: tf.Tensor, targets: tf.Tensor):
         for part in self.parts:
             inputs = part(inputs, training=False)
         losses, correct, penalty, probabilities = self._losses(inputs, targets)

@@ -3,29 +3,20 @@
 import dataclasses
 import os
 import pathlib
-import tempfile
 
 import keras
 import tensorflow as tf
 from keras.optimizers.schedules import LearningRateSchedule
 from tqdm import tqdm
 
-from keras_audio.data import TrainingBatches
 from keras_audio.files import write_csv, write_text
-from keras_audio.models import cut_model
-from keras_audio.models.transfer import transfer_weights
+from keras_audio.models.transfer import copy_weights, transfer_weights
 from keras_audio.recipes import Recipe
 from keras_audio.schedules import LossWatch, RangeTest, SuggestedRates, suggest_rates
-from keras_audio.training.fitting import Plan
+from keras_audio.training.fitting import Plan, set_up
 from keras_audio.training.loop import TrainingLoop
 from keras_audio.training.statistics import feature_statistics
-from keras_audio.training.trainer import (
-    _check_clips,
-    _take_weights,
-    begin_run,
-    open_data,
-    source_file,
-)
+from keras_audio.training.trainer import check_clips, open_data, source_file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,45 +107,26 @@ def find_learning_rate(
         )
     plan, schedule = plans[stage - 1], schedule or RangeTest()
     records, split = open_data(plan.recipe, data_dir)
-    _check_clips(plan.recipe, split)
+    check_clips(plan.recipe, split)
     tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(plan.seed)
-    recipe, statistics = dataclasses.replace(plan.recipe, seed=plan.seed), None
-    if recipe.statistics_layer is not None:
-        model = plan.recipe.build_model(len(records.labels))
-        statistics = feature_statistics(model, recipe.statistics_layer, records, split.train_folds)
-    full = plan.recipe.build_model(len(records.labels), statistics)
+    model, statistics = plan.recipe.build_model(len(records.labels)), None
+    if (layer := recipe.statistics_layer) is not None:
+        statistics = feature_statistics(model, layer, records, split.train_folds)
+        model = plan.recipe.build_model(len(records.labels), statistics)
     if init_from is not None:
-        source = recipe.load_source(source_file(init_from))
-        transfer_weights(source, full)
-        if stage > 1 and source.output_shape == full.output_shape:
-            _take_weights(source, full)
-    mixing, place = recipe.build_mixing() or (None, recipe.clip_boundary)
-    clip_steps, *parts = cut_model(full, *dict.fromkeys([recipe.clip_boundary, place]))
-    if mixing is not None:
-        mixing.build(None)
-    batches = TrainingBatches(
-        records,
-        split.train_folds,
-        clip_steps,
-        batch_size=recipe.batch_size,
-        seed=recipe.seed,
-        **recipe.training_data,
+        source = plan.recipe.load_source(source_file(init_from))
+        transfer_weights(source, model)
+        if stage > 1 and source.output_shape == model.output_shape:
+            copy_weights(source, model)
+    sweep = dataclasses.replace(
+        plan,
+        build_optimizer=lambda steps: with_rates(plan.build_optimizer(steps), schedule),
+        callbacks=[],
+        averaging_decay=None,
     )
-    optimizer = with_rates(plan.build_optimizer(batches.steps_per_pass), schedule)
-    with tempfile.TemporaryDirectory() as folder:
-        loop = TrainingLoop(
-            begin_run(pathlib.Path(folder), recipe, records.labels, split.to_dict(), {}),
-            full,
-            parts,
-            optimizer,
-            [],
-            mixing=mixing,
-            multi_label=recipe.multi_label,
-            monitor=recipe.monitor,
-            strategy=tf.distribute.get_strategy(),
-        )
-        return _sweep(loop, batches.steps(0, schedule.steps), schedule, progress)
+    loop, batches, _ = set_up(model, records, split.train_folds, sweep)
+    return _sweep(loop, batches.steps(0, schedule.steps), schedule, progress)
 
 
 def with_rates(

@@ -22,7 +22,7 @@ from keras_audio.files import (
     write_text,
 )
 from keras_audio.importers import is_state_dict
-from keras_audio.models.transfer import load_source, model_file, transfer_weights
+from keras_audio.models.transfer import copy_weights, load_source, model_file, transfer_weights
 from keras_audio.recipes import Recipe, recipe_differences
 from keras_audio.training.checkpoint import read_position
 from keras_audio.training.environment import describe_environment
@@ -84,7 +84,7 @@ def train(
     if run is None and init_from is not None:
         path = path.with_name(f"{path.name}-fine_tuned")
     # All that can be refused is, before anything is made or deleted.
-    _check_clips(recipe, split)
+    check_clips(recipe, split)
     if init_from is not None:
         _check_source(recipe, len(records.labels), init_from, path if force else None)
     session = describe_environment() | {"strategy": strategy, "deterministic": deterministic}
@@ -151,7 +151,7 @@ def _train(
             full = plan.recipe.build_model(len(records.labels), statistics)
             if plan.number:
                 # Those that the stages before it kept (Colangelo et al. 2021, section 3).
-                _take_weights(folder.model(), full)
+                copy_weights(folder.model(), full)
             elif (folder.path / INITIAL_MODEL).is_file():
                 transfer_weights(load_source(folder.path / INITIAL_MODEL), full)
         fit(
@@ -166,15 +166,12 @@ def _train(
         )
 
 
-def _take_weights(source: keras.Model, target: keras.Model) -> None:
-    """Copy the weights of every layer from the same network on images of another size."""
-    for layer in target.layers:
-        if layer.weights:
-            layer.set_weights(source.get_layer(layer.name).get_weights())
+def check_clips(recipe: Recipe, split: Split) -> None:
+    """Refuse clips that the recipe cannot be trained on or measured with.
 
-
-def _check_clips(recipe: Recipe, split: Split) -> None:
-    """Refuse clips that the recipe cannot be trained on or measured with."""
+    Raises:
+        ValueError: If there are such; the sentence names some.
+    """
     short = [
         clip.clip_id
         for _, clips in split.parts.values()

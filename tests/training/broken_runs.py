@@ -2,12 +2,13 @@
 
 import csv
 import json
+import signal
 import subprocess
 import time
 
 import numpy as np
 
-from keras_audio.training import RunFolder
+from keras_audio.training import RunFolder, loop
 
 
 def epochs_done(run):
@@ -40,3 +41,16 @@ def final_state(run):
         row.pop("seconds")
     best = [variable.numpy() for variable in RunFolder(run).model().variables]
     return position, arrays, best
+
+
+def stopping_at(monkeypatch, number):
+    """Patch the loop to get a SIGTERM as it ends so many steps, validations and rounds."""
+    check, calls = loop.TrainingLoop._check_stop, []
+
+    def stop_then(self):
+        calls.append(None)
+        if len(calls) == number:
+            self._stop.signal_number = signal.SIGTERM
+        check(self)
+
+    monkeypatch.setattr(loop.TrainingLoop, "_check_stop", stop_then)

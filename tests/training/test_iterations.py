@@ -4,8 +4,6 @@ The sounds are tones and noise of a second or two at 44.1 kHz; the networks are 
 ERANN and a narrow two-path network.
 """
 
-import json
-import signal
 import subprocess
 import sys
 
@@ -13,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 import soundfile
+from broken_runs import final_state, stopping_at
 
 import data_prep
 from keras_audio.data import open_records
@@ -80,28 +79,6 @@ def data(tmp_path_factory):
     return folder / "data"
 
 
-def stopping_at(monkeypatch, number):
-    """Patch the loop to get a SIGTERM as it ends so many steps, validations and rounds."""
-    check, calls = loop.TrainingLoop._check_stop, []
-
-    def stop_then(self):
-        calls.append(None)
-        if len(calls) == number:
-            self._stop.signal_number = signal.SIGTERM
-        check(self)
-
-    monkeypatch.setattr(loop.TrainingLoop, "_check_stop", stop_then)
-
-
-def state(run):
-    with np.load(run.path / "checkpoints" / "last.npz") as file:
-        arrays = dict(file)
-    position = json.loads(str(arrays.pop("position")))
-    for timed in (position, *position["history"]):
-        timed.pop("seconds")
-    return position, arrays, [variable.numpy() for variable in run.model().variables]
-
-
 def whole_and_broken(recipe, stop, data, folder, monkeypatch):
     """A training, and the same one stopped and resumed, checked to end bit for bit alike."""
     whole = train(recipe, data_dir=data, run=folder / "whole", progress=False)
@@ -110,8 +87,8 @@ def whole_and_broken(recipe, stop, data, folder, monkeypatch):
         with pytest.raises(Stopped):
             train(recipe, data_dir=data, run=folder / "broken", progress=False)
     broken = train(recipe, data_dir=data, run=folder / "broken", resume=True, progress=False)
-    position, arrays, kept = state(whole)
-    other_position, other_arrays, other_kept = state(broken)
+    position, arrays, kept = final_state(whole.path)
+    other_position, other_arrays, other_kept = final_state(broken.path)
     assert other_position == position
     assert arrays.keys() == other_arrays.keys()
     assert all(np.array_equal(arrays[name], other_arrays[name]) for name in arrays)
@@ -168,7 +145,7 @@ def test_warm_restarts_and_snapshots_go_on_where_they_stopped(data, tmp_path, mo
         assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
     assert not np.array_equal(first[0][-1], first[1][-1])
     # The last weights, though an earlier epoch may have been better.
-    _, arrays, _ = state(whole)
+    _, arrays, _ = final_state(whole.path)
     kernel = whole.model().get_layer("path1_stem_conv").kernel.numpy()
     assert any(np.array_equal(kernel, value) for value in arrays.values())
 
@@ -201,7 +178,7 @@ def test_a_kill_between_a_snapshot_and_its_checkpoint_changes_nothing(data, tmp_
     for one, other in zip(whole.snapshots(), broken.snapshots(), strict=True):
         pairs = zip(load_weights(one), load_weights(other), strict=True)
         assert all(np.array_equal(a, b) for a, b in pairs)
-    assert state(whole)[0] == state(broken)[0]
+    assert final_state(whole.path)[0] == final_state(broken.path)[0]
 
 
 def test_keep_best_keeps_the_best(data, tmp_path):
@@ -226,7 +203,7 @@ def finished(data, tmp_path_factory):
 
 
 def test_the_model_kept_is_the_average(finished):
-    _, arrays, _ = state(finished)
+    _, arrays, _ = final_state(finished.path)
     model = finished.model()
     weights = [w.numpy() for w in model.trainable_variables]
     for index, weight in enumerate(weights):
