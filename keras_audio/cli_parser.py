@@ -183,7 +183,8 @@ def _train(verbs) -> None:
     verb.add_argument(
         "--init-from",
         metavar="RUN",
-        help="start from the weights of a run or a .keras file, all but the last layer",
+        help="start from the weights of a run or a .keras file, all but the last layer; with the "
+        "recipe progressive_resizing also of a PyTorch state dict, such as resnet34.pth",
     )
     data = verb.add_argument_group("what to train on")
     data.add_argument("--dataset", metavar="NAME", help="a data set (default: the recipe's)")

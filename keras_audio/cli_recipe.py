@@ -43,8 +43,16 @@ def _class_and_network(options: argparse.Namespace) -> tuple[type[Recipe], dict[
             )
         return recipe_class(options.recipe), {}
 
+    from keras_audio.importers import is_state_dict
     from keras_audio.models.transfer import model_name_of
 
+    if is_state_dict(options.init_from):
+        if options.recipe is None:
+            raise ValueError(
+                "Expected a recipe with a state dict, which does not say of which network it is. "
+                f"Received: --init-from {options.init_from} alone"
+            )
+        return recipe_class(options.recipe), {}
     name = model_name_of(options.init_from)
     recipes = [options.recipe] if options.recipe else list_recipes()
     for cls in map(recipe_class, recipes):

@@ -9,9 +9,11 @@ import sys
 import numpy as np
 import pytest
 from broken_runs import final_state, kill_after, stopping_at
+from resnet_files import random_state, save
 
+from keras_audio import cli
 from keras_audio.recipes import ProgressiveResizing, with_settings
-from keras_audio.training import Stopped, train, trainer
+from keras_audio.training import RunFolder, Stopped, train, trainer
 from keras_audio.training.checkpoint import read_position
 
 # Two stages at the small size, so that the best of both is what the large ones begin with.
@@ -114,6 +116,26 @@ def test_killed_in_any_stage_it_ends_bit_equal_to_an_unbroken_training(toy_data,
 
     assert unbroken.wait(timeout=300) == 0
     assert_equal(final_state(whole), final_state(broken))
+
+
+def test_weights_of_imagenet_begin_the_first_stage(toy_data, tmp_path, capsys):
+    state = random_state(filters=4)
+    file = save(tmp_path / "state.safetensors", state)
+    # A rate that moves nothing, so that what it began with is what it ends with.
+    asked = ["--set=stem=sum", "--set=stages=32x40:1:1e-12", "--init-from", str(file)]
+    arguments = command(toy_data, tmp_path / "run", *asked)[3:]
+    assert cli.main(arguments) == 0
+    assert "new weights" not in capsys.readouterr().err
+    kernel = RunFolder(tmp_path / "run").model().get_layer("conv1").kernel
+    expected = state["conv1.weight"].sum(axis=1, keepdims=True).transpose(2, 3, 1, 0)
+    np.testing.assert_allclose(kernel, expected, atol=1e-6)
+
+    assert cli.main([*arguments, "--resume"]) == 0
+    save(file, random_state(filters=4, classes=7))
+    assert cli.main([*arguments, "--resume"]) == 2
+    assert "Expected the weights that" in capsys.readouterr().err
+    assert cli.main(["train", "--init-from", str(file)]) == 2
+    assert "Expected a recipe with a state dict" in capsys.readouterr().err
 
 
 def test_stopped_inside_stages_and_killed_between_two_it_ends_the_same(
