@@ -1,5 +1,7 @@
 """Batches from records: what is in them, in which order, and that a late start changes nothing."""
 
+import types
+
 import keras
 import numpy as np
 import pytest
@@ -98,6 +100,33 @@ def test_whole_batches_leave_out_the_rest_of_each_pass(records, clip_steps):
     assert same(found[5:], middle)
     with pytest.raises(ValueError, match="number of training clips.*batch_size=1000"):
         TrainingBatches(records, [2], clip_steps, batch_size=1000, seed=0, whole_batches=True)
+
+
+def test_inputs_that_are_kept_are_those_made_anew_each_pass(records, clip_steps, monkeypatch):
+    made, run = [], pipeline._run
+    monkeypatch.setattr(pipeline, "_run", lambda *given: made.append(None) or run(*given))
+    data = TrainingBatches(
+        records, [2, 3], clip_steps, batch_size=16, seed=1, whole_batches=True, keep_inputs=True
+    )
+    steps = 2 * data.steps_per_pass
+    kept = [(x.numpy(), y.numpy()) for x, y in data.steps(0, steps)]
+    again = [(x.numpy(), y.numpy()) for x, y in data.steps(3, steps - 3)]
+    assert len(made) == 1  # traced once, and for no later data set
+    assert same(kept, batches(records, clip_steps, 0, steps, seed=1, whole_batches=True))
+    assert same(kept[3:], again)
+
+
+def test_crops_and_what_does_not_fit_are_not_kept(records, clip_steps, as_they_are, monkeypatch):
+    how = {"batch_size": 16, "seed": 1, "keep_inputs": True}
+    assert TrainingBatches(records, [2], clip_steps, **how)._inputs is not None
+    assert TrainingBatches(records, [2], clip_steps, crop_samples=100, **how)._inputs is None
+    # Of clips that keep their lengths no array can be made.
+    assert TrainingBatches(records, [2], as_they_are, **how)._inputs is None
+    data = TrainingBatches(records, [2], clip_steps, **how)
+    size = len(records.clips([2])) * SAMPLES * 4
+    memory = types.SimpleNamespace(total=4 * size - 1)
+    monkeypatch.setattr(pipeline.psutil, "virtual_memory", lambda: memory)
+    assert data._inputs is None
 
 
 def test_a_random_crop_is_a_piece_of_the_clip_at_its_own_place(records, as_they_are):
