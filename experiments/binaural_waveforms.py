@@ -30,6 +30,7 @@ from collections.abc import Iterator, Sequence
 
 import binaural_waveforms_tables
 import cells
+import grid_options
 from binaural_waveforms_cells import (
     COLUMNS,
     NETWORKS,
@@ -42,7 +43,6 @@ from binaural_waveforms_cells import (
 )
 
 from keras_audio.files import folder_name, write_text
-from keras_audio.quiet import import_tensorflow
 from keras_audio.recipes import BinauralWaveforms
 from keras_audio.training.compression_settings import Settings
 
@@ -50,14 +50,7 @@ from keras_audio.training.compression_settings import Settings
 def main() -> int:
     """Run what is missing, then write the tables."""
     options = parse()
-    import_tensorflow()
-    ready, absent = cells.with_records(grid(options), options.data_dir)
-    if absent:
-        print(absent)
-    failed = cells.run_cells(ready, options, run_cell)
-    if not options.smoke:
-        write_page(options, absent)
-    return cells.list_failed(failed)
+    return cells.run_grid(options, grid(options), write_page, run=run_cell)
 
 
 def grid(options: argparse.Namespace) -> Iterator[CompressedCell]:
@@ -96,13 +89,13 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--dataset", default=PUBLISHED, help="toy_scenes/3class, esc10...")
     parser.add_argument(
-        "--networks", type=cells.names(NETWORKS), default=list(NETWORKS), help="such as a,b"
+        "--networks", type=grid_options.names(NETWORKS), default=list(NETWORKS), help="such as a,b"
     )
     parser.add_argument(
-        "--folds", type=cells.folds, help="such as 1-5 (default: all official ones)"
+        "--folds", type=grid_options.folds, help="such as 1-5 (default: all official ones)"
     )
-    parser.add_argument("--seeds", type=cells.numbers, default=[0], help="such as 0,1,2")
-    cells.add_options(parser)
+    parser.add_argument("--seeds", type=grid_options.numbers, default=[0], help="such as 0,1,2")
+    grid_options.add_options(parser)
     compression = parser.add_argument_group("compression, as of `keras-audio compress`")
     compression.add_argument("--rate", type=float)
     compression.add_argument("--until")

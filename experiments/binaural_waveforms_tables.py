@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import binaural_waveforms_plot
 import cells
+import grid_options
 import numpy as np
 from binaural_waveforms_cells import (
     NETWORKS,
@@ -335,7 +336,7 @@ def commands(rows: Iterable[dict], name: str) -> list[str]:
     for (settings, changed, folds, seeds), found in networks.items():
         line = ["python", "experiments/binaural_waveforms.py", "--dataset", name]
         line += ["--networks", ",".join(sorted(found))]
-        line += ["--folds", cells.numbers_text(folds), "--seeds", cells.numbers_text(seeds)]
+        line += grid_options.axes_options(folds, seeds)
         line += itertools.chain(*(("--set", text) for text in settings))
         lines.append(shlex.join([*line, *_options(changed)]))
     return lines

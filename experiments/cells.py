@@ -10,7 +10,6 @@ import dataclasses
 import functools
 import math
 import pathlib
-import re
 import shlex
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from keras_audio.files import folder_name, read_json, write_csv, write_text
+from keras_audio.quiet import import_tensorflow
 from keras_audio.recipes import Recipe, recipe_class, with_settings
 from keras_audio.training.run_folder import RunFolder
 
@@ -54,14 +54,33 @@ class Cell:
     start: tuple[str, ...] = ()
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that every experiment has."""
-    parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE")
-    parser.add_argument("--data-dir", default="data")
-    parser.add_argument("--runs", type=pathlib.Path, default=pathlib.Path("runs"))
-    parser.add_argument("--to", type=pathlib.Path, default=pathlib.Path("results"))
-    parser.add_argument("--smoke", action="store_true", help="a few steps of each cell")
-    parser.add_argument("--tables-only", action="store_true", help="train nothing")
+def run_grid(
+    options: argparse.Namespace,
+    found: Iterable[Cell],
+    write_page: Callable[[argparse.Namespace, str], None],
+    *,
+    run: Callable[..., bool] | None = None,
+    prepare: Callable[[Sequence[Cell]], None] | None = None,
+) -> int:
+    """Run what is missing of a grid, then write its page; the exit status.
+
+    Args:
+        options: As of `grid_options.add_options`.
+        found: The cells asked for; those whose records are not there are left out.
+        write_page: Takes the options, and the sentence that says what was left out.
+        run: Runs a cell, in place of `run_cell`.
+        prepare: Takes the cells that are to be run, before the first is.
+    """
+    import_tensorflow()
+    ready, absent = with_records(found, options.data_dir)
+    if absent:
+        print(absent)
+    if prepare is not None:
+        prepare(ready)
+    failed = run_cells(ready, options, run)
+    if not options.smoke:
+        write_page(options, absent)
+    return list_failed(failed)
 
 
 def run_cells(
@@ -335,58 +354,6 @@ def axes(pairs: Iterable[tuple[int, int]]) -> tuple[tuple[int, ...], tuple[int, 
 def trainable_parameters(model) -> int:
     """How many numbers of a Keras model are trained, as the papers count."""
     return sum(math.prod(weight.shape) for weight in model.trainable_weights)
-
-
-def numbers(text: str) -> list[int]:
-    """Read whole numbers from 0, such as `1-5` or `0,1,2`, for argparse.
-
-    Example:
-        >>> numbers("1-3,7")
-        [1, 2, 3, 7]
-    """
-    found = []
-    for part in text.split(","):
-        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
-        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
-        if last < first:
-            raise argparse.ArgumentTypeError(f"numbers such as 1-5 or 1,3, not {text!r}")
-        found += range(first, last + 1)
-    return found
-
-
-def folds(text: str) -> list[int]:
-    """Read the numbers of folds, which begin with 1, for argparse."""
-    try:
-        found = numbers(text)
-    except argparse.ArgumentTypeError:
-        found = [0]
-    if 0 in found:
-        raise argparse.ArgumentTypeError(f"folds such as 1-5 or 1,3, not {text!r}")
-    return found
-
-
-def numbers_text(numbers: Sequence[int]) -> str:
-    """Numbers as the options take them.
-
-    Example:
-        >>> numbers_text([1, 2, 3]), numbers_text([1, 3])
-        ('1-3', '1,3')
-    """
-    if len(numbers) > 2 and list(numbers) == list(range(numbers[0], numbers[-1] + 1)):
-        return f"{numbers[0]}-{numbers[-1]}"
-    return ",".join(map(str, numbers))
-
-
-def names(known: Sequence[str]) -> Callable[[str], list[str]]:
-    """Make a reader of names with commas between, for argparse."""
-
-    def parse(text: str) -> list[str]:
-        for name in text.split(","):
-            if name not in known:
-                raise argparse.ArgumentTypeError(f"one of {', '.join(known)}, not {name!r}")
-        return text.split(",")
-
-    return parse
 
 
 def keras_audio(*arguments: Any) -> bool:

@@ -31,6 +31,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import cells
 import erann_tables
+import grid_options
 from cells import Cell
 from erann_variants import (
     AUGMENTATION,
@@ -202,23 +203,23 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--tables", type=_tables, help="of 3,4,6,8,9 (default: the data set's)")
     parser.add_argument("--dataset", help="in place of the tables' own")
     parser.add_argument("--systems", type=_systems, help="s_m-w, such as 1-3,0-4")
-    parser.add_argument("--starts", type=cells.names(STARTS), default=list(STARTS))
+    parser.add_argument("--starts", type=grid_options.names(STARTS), default=list(STARTS))
     parser.add_argument(
         "--init-from",
         metavar="RUN|FILE",
         help="what fine-tuning starts from; {system} stands for s_m-w",
     )
-    parser.add_argument("--mixup", type=cells.names(MIXUPS))
+    parser.add_argument("--mixup", type=grid_options.names(MIXUPS))
     parser.add_argument("--spec-augment", type=_switches, metavar="on,off")
     parser.add_argument("--pitch-shift", type=_switches, metavar="on,off")
     parser.add_argument(
-        "--folds", type=cells.folds, help="such as 1-5 (default: all official ones)"
+        "--folds", type=grid_options.folds, help="such as 1-5 (default: all official ones)"
     )
     parser.add_argument(
-        "--seeds", type=cells.numbers, help="default: 0,1,2 on the paper's data sets, else 0"
+        "--seeds", type=grid_options.numbers, help="default: 0,1,2 on the paper's data sets, else 0"
     )
     parser.add_argument("--speed", action="store_true", help="measure clips a second, too")
-    cells.add_options(parser)
+    grid_options.add_options(parser)
     return parser.parse_args(arguments)
 
 
@@ -237,7 +238,7 @@ def _systems(text: str) -> list[str]:
 
 
 def _switches(text: str) -> list[bool]:
-    return [name == "on" for name in cells.names(("on", "off"))(text)]
+    return [name == "on" for name in grid_options.names(("on", "off"))(text)]
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import cells
+import grid_options
 from cells import gathered, percent
 from erann_variants import (
     AUGMENTATION,
@@ -236,7 +237,7 @@ def commands(rows: Iterable[dict], dataset: str) -> list[str]:
         ]
         line += ["--spec-augment", ",".join(("off", "on")[mask] for mask in on)]
         line += ["--pitch-shift", "on" if variant.pitch_variants else "off"]
-        line += ["--folds", cells.numbers_text(folds), "--seeds", cells.numbers_text(seeds)]
+        line += grid_options.axes_options(folds, seeds)
         line += itertools.chain(*(("--set", text) for text in variant.extra))
         line += ["--init-from", source] if source else []
         lines.append(shlex.join(line))

@@ -32,6 +32,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 import cells
+import grid_options
 import progressive_resizing_tables
 from cells import Cell
 from progressive_resizing_variants import (
@@ -46,26 +47,24 @@ from progressive_resizing_variants import (
 )
 
 from keras_audio.files import folder_name, write_text
-from keras_audio.quiet import import_tensorflow
 from keras_audio.recipes import ProgressiveResizing
 
 
 def main() -> int:
     """Run what is missing, then write the tables."""
     options = parse()
-    import_tensorflow()
-    ready, absent = cells.with_records(grid(options), options.data_dir)
-    if absent:
-        print(absent)
+    return cells.run_grid(
+        options, grid(options), write_page, prepare=lambda ready: label(ready, options)
+    )
+
+
+def label(ready: Sequence[Cell], options: argparse.Namespace) -> None:
+    """Put the runs asked for together under their label, if they have one."""
     if options.label and not options.smoke:
         for cell in ready:
             # Where nothing is trained, there may be no such run.
             if cell.path.is_dir() or not options.tables_only:
                 add_label(cell.path.parent, options.label)
-    failed = cells.run_cells(ready, options)
-    if not options.smoke:
-        write_page(options, absent)
-    return cells.list_failed(failed)
 
 
 def grid(options: argparse.Namespace) -> Iterator[Cell]:
@@ -105,13 +104,13 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--dataset", default="esc50", help="esc50, urbansound8k, esc10...")
     parser.add_argument(
         "--methods",
-        type=cells.names(tuple(METHODS)),
+        type=grid_options.names(tuple(METHODS)),
         default=list(METHODS),
         help="such as baseline,mel (default: all)",
     )
     parser.add_argument(
         "--mixup",
-        type=cells.names(MIXUP),
+        type=grid_options.names(MIXUP),
         default=[MIXUP[0]],
         help="none,standard: with and without",
     )
@@ -128,10 +127,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         "--init-from", default="", metavar="FILE", help="first weights, such as resnet34.pth"
     )
     parser.add_argument(
-        "--folds", type=cells.folds, help="such as 1-5 (default: all official ones)"
+        "--folds", type=grid_options.folds, help="such as 1-5 (default: all official ones)"
     )
-    parser.add_argument("--seeds", type=cells.numbers, default=[0], help="such as 0,1,2")
-    cells.add_options(parser)
+    parser.add_argument("--seeds", type=grid_options.numbers, default=[0], help="such as 0,1,2")
+    grid_options.add_options(parser)
     options = parser.parse_args(arguments)
     options.plan = {name: text for names, text in options.plan for name in names}
     try:

@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
 import cells
+import grid_options
 import numpy as np
 import progressive_resizing_plot
 from cells import gathered, percent
@@ -219,7 +220,7 @@ def commands(rows: Iterable[dict], name: str) -> list[str]:
             line = ["python", "experiments/progressive_resizing.py", "--dataset", name]
             line += ["--methods", ",".join(method for method, _ in found)]
             line += ["--mixup", ",".join(mixed)] if mixed != MIXUP[:1] else []
-            line += ["--folds", cells.numbers_text(folds), "--seeds", cells.numbers_text(seeds)]
+            line += grid_options.axes_options(folds, seeds)
             line += itertools.chain(*(("--set", text) for text in extra))
             plans = gathered((stages, method) for method, stages in found if stages)
             for stages, methods in plans.items():

@@ -19,6 +19,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 import cells
+import grid_options
 from cells import Cell, gathered, percent
 from held_out import how_chosen, last_score
 
@@ -214,7 +215,7 @@ def commands(rows: Sequence[dict], dataset: str) -> list[str]:
     )
     for (extra, folds, names), inputs in grids.items():
         line = ["python", "experiments/residual_blocks.py", "--dataset", dataset]
-        line += ["--folds", cells.numbers_text(folds)]
+        line += ["--folds", grid_options.numbers_text(folds)]
         for option, known in (("--blocks", BLOCKS), ("--networks", PLAIN)):
             if chosen := [name for name in names if name in known]:
                 line += [option, ",".join(chosen)]
@@ -248,14 +249,14 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--dataset", default="urbansound8k")
-    parser.add_argument("--folds", type=cells.folds, default=[10], help="such as 1-5 or 1,3")
-    parser.add_argument("--blocks", type=cells.names(BLOCKS), default=None)
+    parser.add_argument("--folds", type=grid_options.folds, default=[10], help="such as 1-5 or 1,3")
+    parser.add_argument("--blocks", type=grid_options.names(BLOCKS), default=None)
     parser.add_argument(
-        "--networks", type=cells.names(PLAIN), default=[], help="plain nets: m3,m5,..."
+        "--networks", type=grid_options.names(PLAIN), default=[], help="plain nets: m3,m5,..."
     )
-    parser.add_argument("--inputs", type=cells.names(tuple(INPUTS)), default=list(INPUTS))
+    parser.add_argument("--inputs", type=grid_options.names(tuple(INPUTS)), default=list(INPUTS))
     parser.add_argument("--seed", type=int, default=0)
-    cells.add_options(parser)
+    grid_options.add_options(parser)
     options = parser.parse_args(arguments)
     if options.blocks is None:
         options.blocks = [] if options.networks else list(BLOCKS)

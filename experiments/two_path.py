@@ -27,6 +27,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 import cells
+import grid_options
 import two_path_tables
 from cells import Cell
 from two_path_tables import Result
@@ -44,21 +45,13 @@ from two_path_variants import (
 )
 
 from keras_audio.files import folder_name, read_json, write_text
-from keras_audio.quiet import import_tensorflow
 from keras_audio.recipes import TwoPath
 
 
 def main() -> int:
     """Run what is missing, then write the tables."""
     options = parse()
-    import_tensorflow()
-    ready, absent = cells.with_records(grid(options), options.data_dir)
-    if absent:
-        print(absent)
-    failed = cells.run_cells(ready, options)
-    if not options.smoke:
-        write_page(options, absent)
-    return cells.list_failed(failed)
+    return cells.run_grid(options, grid(options), write_page)
 
 
 def grid(options: argparse.Namespace) -> Iterator[Cell]:
@@ -108,7 +101,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--dataset", default=SCENES[0], help="tau_urban_2019, toy_scenes, esc10...")
-    parser.add_argument("--tasks", type=cells.names(TASKS), default=list(TASKS), help="of scenes")
+    parser.add_argument(
+        "--tasks", type=grid_options.names(TASKS), default=list(TASKS), help="of scenes"
+    )
     parser.add_argument(
         "--variants",
         type=_variants,
@@ -121,15 +116,15 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         help="make one path as wide as gives it the parameters of two",
     )
     parser.add_argument(
-        "--folds", type=cells.folds, help="such as 1-5 (default: all official ones)"
+        "--folds", type=grid_options.folds, help="such as 1-5 (default: all official ones)"
     )
-    parser.add_argument("--seeds", type=cells.numbers, default=[0], help="such as 0,1,2")
-    cells.add_options(parser)
+    parser.add_argument("--seeds", type=grid_options.numbers, default=[0], help="such as 0,1,2")
+    grid_options.add_options(parser)
     return parser.parse_args(arguments)
 
 
 def _variants(text: str) -> list[str]:
-    cells.names((USUAL, *ABLATIONS))(text.replace("+", ","))
+    grid_options.names((USUAL, *ABLATIONS))(text.replace("+", ","))
     return text.split(",")
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import cells
+import grid_options
 import numpy as np
 from cells import gathered, percent
 from two_path_variants import (
@@ -301,7 +302,7 @@ def commands(rows: Iterable[dict], name: str) -> list[str]:
         line = ["python", "experiments/two_path.py", "--dataset", name]
         line += ["--tasks", ",".join(numbers)] if name in SCENES else []
         line += ["--variants", ",".join(found)]
-        line += ["--folds", cells.numbers_text(folds), "--seeds", cells.numbers_text(seeds)]
+        line += grid_options.axes_options(folds, seeds)
         lines.append(shlex.join([*line, *asked]))
     return lines
 

@@ -5,8 +5,8 @@ import dataclasses
 import shlex
 
 from keras_audio.cli_recipe import asked_recipe
-from keras_audio.cli_types import add_data_dir, count, rate
-from keras_audio.recipes import Recipe, list_recipes
+from keras_audio.cli_types import add_data_dir, add_dataset, add_recipe, add_settings, count, rate
+from keras_audio.recipes import Recipe
 
 EXAMPLES = """\
   keras-audio find-lr residual_blocks --dataset esc10 --set block=rb4
@@ -29,27 +29,9 @@ def add_find_lr(verb: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
     # What `asked_recipe` asks for and this verb has not: records are prepared before.
     verb.set_defaults(rename=None)
-    verb.add_argument(
-        "recipe", nargs="?", help=f"one of {', '.join(list_recipes())} (free with --init-from)"
-    )
-    verb.add_argument(
-        "--init-from",
-        metavar="RUN",
-        help="start from the weights of a run or a .keras file, all but the last layer; a stage "
-        "after the first takes that too, where it fits",
-    )
-    verb.add_argument("--dataset", metavar="NAME", help="a data set (default: the recipe's)")
-    verb.add_argument(
-        "--fold", type=int, metavar="K", help="the fold to hold out (default: 1, or the recipe's)"
-    )
-    verb.add_argument("--seed", type=int, metavar="S", help="draws weights and order (default 0)")
-    verb.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="FIELD=VALUE",
-        help="vary the recipe (its fields: keras-audio train --help)",
-    )
+    add_recipe(verb, "a stage after the first takes that too, where it fits")
+    add_dataset(verb)
+    add_settings(verb, "its fields: keras-audio train --help")
     verb.add_argument(
         "--stage",
         type=count,

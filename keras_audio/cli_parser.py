@@ -5,8 +5,16 @@ import shutil
 
 import keras_audio
 from keras_audio import cli_find_lr
-from keras_audio.cli_types import add_data_dir, count, seconds, unknown_weight
-from keras_audio.recipes import describe_recipes, list_recipes
+from keras_audio.cli_types import (
+    add_data_dir,
+    add_dataset,
+    add_recipe,
+    add_settings,
+    count,
+    seconds,
+    unknown_weight,
+)
+from keras_audio.recipes import describe_recipes
 from keras_audio.training import CompressionSettings
 
 _EXAMPLES = """\
@@ -177,32 +185,18 @@ def _train(verbs) -> None:
         epilog=f"{_TRAIN_EXAMPLES}\n{describe_recipes()}",
         formatter_class=_formatter,
     )
-    verb.add_argument(
-        "recipe", nargs="?", help=f"one of {', '.join(list_recipes())} (free with --init-from)"
-    )
-    verb.add_argument(
-        "--init-from",
-        metavar="RUN",
-        help="start from the weights of a run or a .keras file, all but the last layer; with the "
-        "recipe progressive_resizing also of a PyTorch state dict, such as resnet34.pth",
-    )
+    add_recipe(verb, "with progressive_resizing also of a PyTorch state dict, resnet34.pth")
     data = verb.add_argument_group("what to train on")
-    data.add_argument("--dataset", metavar="NAME", help="a data set (default: the recipe's)")
+    add_dataset(data)
     data.add_argument(
         "--source", metavar="DIR", help="where it lies: prepare it first, unless that is done"
     )
     data.add_argument("--name", dest="rename", metavar="NAME", help="name of an audio_folder set")
     data.add_argument("--allow-missing", action="store_true", help="go on without bad files")
-    data.add_argument(
-        "--fold", type=int, metavar="K", help="the fold to hold out (default: 1, or the recipe's)"
-    )
     add_data_dir(data)
 
     how = verb.add_argument_group("how")
-    how.add_argument("--seed", type=int, metavar="S", help="draws weights and order (default 0)")
-    how.add_argument(
-        "--set", action="append", default=[], metavar="FIELD=VALUE", help="vary the recipe (below)"
-    )
+    add_settings(how, "below")
     how.add_argument(
         "--smoke", action="store_true", help="two rounds of two small steps, and all that follows"
     )

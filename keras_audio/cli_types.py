@@ -1,7 +1,9 @@
-"""What options of the command line may be: parsed, or refused in a sentence."""
+"""Options that verbs of the command line share, and what they may be."""
 
 import argparse
 import math
+
+from keras_audio.recipes import list_recipes
 
 
 def count(text: str) -> int:
@@ -48,3 +50,45 @@ def unknown_weight(text: str) -> float | str:
 def add_data_dir(parser: argparse.ArgumentParser) -> None:
     """Add `--data-dir`, which verbs that read records share."""
     parser.add_argument("--data-dir", default="data", metavar="DIR", help="where records are kept")
+
+
+def add_recipe(parser: argparse.ArgumentParser, start: str) -> None:
+    """Add the recipe and `--init-from`, which verbs that train share.
+
+    Args:
+        parser: The verb's.
+        start: What more there is to say of the weights to begin with.
+    """
+    parser.add_argument(
+        "recipe", nargs="?", help=f"one of {', '.join(list_recipes())} (free with --init-from)"
+    )
+    parser.add_argument(
+        "--init-from",
+        metavar="RUN",
+        help=f"start from the weights of a run or a .keras file, all but the last layer; {start}",
+    )
+
+
+def add_dataset(parser) -> None:
+    """Add `--dataset` and `--fold`, to a parser or a group of its options."""
+    parser.add_argument("--dataset", metavar="NAME", help="a data set (default: the recipe's)")
+    parser.add_argument(
+        "--fold", type=int, metavar="K", help="the fold to hold out (default: 1, or the recipe's)"
+    )
+
+
+def add_settings(parser, where: str) -> None:
+    """Add `--seed` and `--set`, to a parser or a group of its options.
+
+    Args:
+        parser: The parser or group.
+        where: Where the fields are listed.
+    """
+    parser.add_argument("--seed", type=int, metavar="S", help="draws weights and order (default 0)")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help=f"vary the recipe ({where})",
+    )
