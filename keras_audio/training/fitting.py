@@ -213,14 +213,14 @@ def fit(
         clip_steps,
         batch_size=recipe.batch_size,
         max_samples=recipe.max_samples,
+        # What is cut short below would never be read to its end.
+        keep_inputs=max_steps is None and recipe.training_data.get("keep_inputs", False),
     ).dataset
     staged = plan.stages > 1
     if max_steps is not None and max_steps < steps_per_round:
         steps = math.ceil(steps / steps_per_round) * max_steps
         steps_per_round = max_steps
         validation = validation.take(max_steps)
-    if recipe.training_data.get("keep_inputs"):
-        validation = validation.cache()
     with stop_requests() as stop:
         position = loop.train(
             batches,

@@ -116,6 +116,15 @@ def test_inputs_that_are_kept_are_those_made_anew_each_pass(records, clip_steps,
     assert same(kept[3:], again)
 
 
+def test_what_is_evaluated_is_kept_too(records, clip_steps):
+    kept = EvaluationBatches(records, [2], clip_steps, batch_size=16, keep_inputs=True).dataset
+    anew = EvaluationBatches(records, [2], clip_steps, batch_size=16).dataset
+    first, second, other = ([(x.numpy(), y.numpy()) for x, y in d] for d in (kept, kept, anew))
+    assert same(first, second) and same(first, other)
+    names = [type(dataset).__name__ for dataset in (kept._input_dataset, anew._input_dataset)]
+    assert [name == "CacheDataset" for name in names] == [True, False]
+
+
 def test_crops_and_what_does_not_fit_are_not_kept(records, clip_steps, as_they_are, monkeypatch):
     how = {"batch_size": 16, "seed": 1, "keep_inputs": True}
     assert TrainingBatches(records, [2], clip_steps, **how)._inputs is not None
