@@ -93,9 +93,11 @@ class TrainingLoop:
         }
         self.position = Position()
         # A step on a batch (inputs, targets), added to `totals`. Functions of their own for each
-        # loop: TensorFlow warns of one that it traces anew again and again, as stages would.
-        self.train_step = tf.function(self._step, reduce_retracing=True)
-        self._validation_step = tf.function(self._validate_batch, reduce_retracing=True)
+        # loop: TensorFlow warns of one that it traces anew again and again, as stages would. No
+        # tensor decides what they do, and looking for such conditions in Keras takes seconds.
+        options = {"reduce_retracing": True, "autograph": False}
+        self.train_step = tf.function(self._step, **options)
+        self._validation_step = tf.function(self._validate_batch, **options)
 
     @property
     def checkpoint(self) -> pathlib.Path:
