@@ -20,6 +20,7 @@ def benchmark():
     return module
 
 
+@pytest.mark.slow
 def test_a_quick_benchmark_measures_every_part(tmp_path):
     command = [sys.executable, FOLDER / "erann.py", "--quick", "--to", tmp_path]
     ended = subprocess.run(command, capture_output=True, text=True)
