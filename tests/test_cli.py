@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import types
 
 import keras
 import numpy as np
@@ -21,6 +22,19 @@ def run(*arguments):
     """The command in a process of its own."""
     command = [sys.executable, "-m", "keras_audio.cli", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True)
+
+
+@pytest.fixture
+def call(capsys):
+    """The command in this process, with what it prints."""
+
+    def call(*arguments):
+        capsys.readouterr()
+        status = main(list(map(str, arguments)))
+        printed = capsys.readouterr()
+        return types.SimpleNamespace(returncode=status, stdout=printed.out, stderr=printed.err)
+
+    return call
 
 
 @pytest.mark.parametrize(
@@ -131,18 +145,18 @@ def test_train_prints_a_line_a_round_and_what_comes_next(trained):
     assert "oneDNN" not in result.stderr and "cuda" not in result.stderr.lower()
 
 
-def test_evaluate_export_and_predict(trained, toy_data, tmp_path):
+def test_evaluate_export_and_predict(trained, toy_data, tmp_path, call):
     path, _ = trained
-    result = run("evaluate", path, "--data-dir", toy_data)
+    result = call("evaluate", path, "--data-dir", toy_data)
     assert result.returncode == 0, result.stderr
     metrics = json.loads((path / "metrics.json").read_text())
     assert f"{metrics['accuracy']:.4f}" in result.stdout
     assert (path / "report.html").stat().st_size > 10_000
 
     export = tmp_path / "export"
-    result = run("export", path, "--to", export)
+    result = call("export", path, "--to", export)
     assert result.returncode == 0, result.stderr
-    again = run("export", path, "--to", export)
+    again = call("export", path, "--to", export)
     assert again.returncode == 2 and str(export) in again.stderr
 
     # The same clips through the run and through the export, with one that is no sound.
@@ -154,7 +168,7 @@ def test_evaluate_export_and_predict(trained, toy_data, tmp_path):
     (sounds / "c.wav").write_bytes(b"not a sound")
     answers = []
     for model in (path, export):
-        result = run("predict", model, sounds, "--json", "--top", 2, "--csv", tmp_path / "o.csv")
+        result = call("predict", model, sounds, "--json", "--top", 2, "--csv", tmp_path / "o.csv")
         assert result.returncode == 1
         assert "c.wav" in result.stderr and "1 of 3 files" in result.stderr
         answers.append([json.loads(line) for line in result.stdout.splitlines()])
@@ -208,10 +222,10 @@ def test_a_weight_is_a_number_above_zero_or_tune(weight, capsys):
     assert f"a number above 0 or tune, got '{weight}'" in capsys.readouterr().err
 
 
-def test_a_changed_recipe_is_refused(trained, toy_data):
+def test_a_changed_recipe_is_refused(trained, toy_data, call):
     path, _ = trained
     settings = [f"--set={setting}" for setting in TINY]
-    result = run(
+    result = call(
         *["train", "residual_blocks", "--dataset", "toy_sounds", "--fold", 1, *settings],
         *["--set=l2=0", "--data-dir", toy_data, "--run", path, "--resume"],
     )
@@ -219,8 +233,8 @@ def test_a_changed_recipe_is_refused(trained, toy_data):
     assert "l2: 0.0001 there, 0.0 asked for" in result.stderr
 
 
-def test_smoke_runs_a_few_steps_of_everything(toy_data, tmp_path):
-    result = run(
+def test_smoke_runs_a_few_steps_of_everything(toy_data, tmp_path, call):
+    result = call(
         *["train", "residual_blocks", "--dataset", "toy_sounds", "--fold", 1, "--smoke"],
         *["--set=normalization=log_mel", "--set=duration=1"],
         *["--data-dir", toy_data, "--runs", tmp_path],
@@ -232,7 +246,7 @@ def test_smoke_runs_a_few_steps_of_everything(toy_data, tmp_path):
     assert (folder / "export" / "saved_model.pb").is_file()
 
 
-def test_your_own_folder_becomes_a_data_set(tmp_path):
+def test_your_own_folder_becomes_a_data_set(tmp_path, call):
     rng = np.random.default_rng(0)
     for label in ("hum", "hiss"):
         (tmp_path / "mine" / label).mkdir(parents=True)
@@ -244,8 +258,8 @@ def test_your_own_folder_becomes_a_data_set(tmp_path):
     (tmp_path / "mine" / "hum" / "broken.wav").write_bytes(b"RIFF")
     arguments = ["prepare", "audio_folder", "--source", tmp_path / "mine", "--name", "mine"]
     arguments += ["--sample-rate", 8000, "--data-dir", tmp_path / "data"]
-    refused = run(*arguments)
+    refused = call(*arguments)
     assert refused.returncode == 2 and "hum/broken.wav" in refused.stderr
-    allowed = run(*arguments, "--allow-missing")
+    allowed = call(*arguments, "--allow-missing")
     assert allowed.returncode == 1
     assert "8 clips" in allowed.stdout and "hum/broken.wav" in allowed.stderr

@@ -14,7 +14,9 @@ from erann_variants import Variant, build_recipe, published
 
 from keras_audio.cli_parser import build_parser
 from keras_audio.evaluation import published_results
+from keras_audio.files import write_json, write_text
 from keras_audio.recipes import ERANN, recipe_class, with_settings
+from keras_audio.training import RunFolder
 
 SCRIPT = pathlib.Path(__file__).parents[2] / "experiments" / "erann.py"
 
@@ -281,6 +283,41 @@ def test_speeds_are_read_from_the_benchmarks_files(tmp_path):
     assert (speeds.of("erann_3_1", 1), speeds.of("erann_3_1", 32)) == ("9.5", "-")
 
 
+def write_run(folder, recipe, source=None):
+    """A run folder as `train` and `evaluate` leave it, without the weights."""
+    write_json(folder / "recipe.json", recipe.to_dict())
+    if source is not None:
+        write_json(folder / "initial.json", {"source": str(source), "sha256": ""})
+    done = {"iterations": 2, "best_iteration": 2, "best_epoch": 1, "epochs": 1, "seconds": 9}
+    write_json(folder / "done.json", done)
+    environment = {"processor": "abacus", "cores": 2, "memory_gib": 8, "devices": ["CPU"]}
+    environment |= {"packages": {"tensorflow": "2", "keras": "3"}, "backend": "tensorflow"}
+    write_json(folder / "environment.json", environment | {"commit": "abc"})
+    write_text(folder / "labels.txt", "cat\ndog\n")
+    RunFolder(folder).write_history([{"epoch": 1, "val_accuracy": 0.25}])
+    write_json(folder / "metrics.json", {"accuracy": 0.75, "mean_average_precision": 0.5})
+
+
+def test_rows_are_read_from_run_folders(experiment, tmp_path, monkeypatch):
+    asked = ["--dataset", "toy_sounds", "--systems", "3-1", "--folds", "1", "--set", "duration=0.5"]
+    asked += ["--init-from", "{system}.keras", "--data-dir", str(tmp_path / "data")]
+    asked += ["--runs", str(tmp_path / "runs"), "--to", str(tmp_path / "results")]
+    for cell in all_cells(experiment, *asked):
+        write_run(cell.path, cell.recipe, *cell.start[1:])
+    monkeypatch.setattr(sys, "argv", ["erann.py", *asked, "--tables-only"])
+    assert experiment.main() == 0
+    with open(tmp_path / "results" / "erann_toy_sounds.csv", newline="") as file:
+        scratch, tuned = csv.DictReader(file)
+    assert (scratch["start"], tuned["start"]) == ("scratch", "fine_tune")
+    assert tuned["command"].endswith(" --init-from 3-1.keras")
+    assert "--init-from" not in scratch["command"]
+    assert float(scratch["accuracy"]) == 0.75 and float(scratch["last_epoch_accuracy"]) == 0.25
+    assert int(scratch["parameters"]) > 1_000_000 and int(scratch["macs"]) > 1e8
+    text = (tmp_path / "results" / "erann_toy_sounds.md").read_text("utf-8")
+    assert "| fine-tune |" in text and "In the form of Table 6" in text
+
+
+@pytest.mark.slow
 def test_a_run_from_scratch_and_one_fine_tuned(toy_data_44100, tmp_path):
     command = [sys.executable, SCRIPT, "--dataset", "toy_sounds", "--systems", "3-1"]
     command += ["--folds", "1", "--data-dir", toy_data_44100, "--runs", tmp_path / "runs"]

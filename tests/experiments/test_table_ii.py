@@ -3,17 +3,15 @@
 import csv
 import json
 import os
-import pathlib
 import shlex
-import subprocess
 import sys
 
 import cells
 import pytest
 
+from keras_audio.cli import main
+from keras_audio.cli_parser import build_parser
 from keras_audio.recipes import recipe_from_dict, with_settings
-
-SCRIPT = pathlib.Path(__file__).parents[2] / "experiments" / "residual_blocks.py"
 
 
 @pytest.fixture(scope="module")
@@ -129,24 +127,39 @@ def test_sets_of_ones_own_are_prepared_as_such(experiment):
     )
 
 
-def test_a_smoke_run_on_toy_sounds(toy_data, tmp_path):
-    command = [sys.executable, SCRIPT, "--dataset", "toy_sounds", "--folds", "1", "--smoke"]
-    command += ["--blocks", "rb1", "--inputs", "log_mel", "--data-dir", toy_data]
-    command += ["--runs", tmp_path / "runs", "--to", tmp_path / "results", "--set", "duration=1"]
-    result = subprocess.run(list(map(str, command)), capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-    assert "1 of 1 passed" in result.stdout
-    assert not (tmp_path / "results").exists()
-
-
-def test_tables_are_written_from_the_run_folders(experiment, toy_data, tmp_path):
-    command = [sys.executable, SCRIPT, "--dataset", "toy_sounds", "--folds", "1"]
+def small(toy_data, folder, monkeypatch):
+    """The command line of a grid of one small network, to be called in this process."""
+    command = ["residual_blocks.py", "--dataset", "toy_sounds", "--folds", "1"]
     command += ["--networks", "m3", "--inputs", "standard", "--data-dir", toy_data]
     command += ["--set", "epochs=1", "--set", "first_stride=16", "--set", "duration=0.5"]
-    command += ["--runs", tmp_path / "runs", "--to", tmp_path / "results"]
-    command = list(map(str, command))
-    first = subprocess.run(command, capture_output=True, text=True)
-    assert first.returncode == 0, first.stderr
+    command += ["--runs", folder / "runs", "--to", folder / "results"]
+    monkeypatch.setattr(sys, "argv", list(map(str, command)))
+    return sys.argv
+
+
+def test_a_smoke_run_on_toy_sounds(experiment, toy_data, tmp_path, monkeypatch, capsys):
+    small(toy_data, tmp_path, monkeypatch).append("--smoke")
+    called = []
+    monkeypatch.setattr(cells, "keras_audio", lambda *command: called.append(command) or True)
+    assert experiment.main() == 0
+    assert "1 of 1 passed" in capsys.readouterr().out
+    assert not (tmp_path / "results").exists()
+    (command,) = called
+    asked = build_parser().parse_args(list(map(str, command)))
+    assert (asked.smoke, asked.force, asked.recipe) == (True, True, "residual_blocks")
+
+
+def test_commands_run_in_processes_of_their_own(capfd):
+    assert cells.keras_audio("datasets", "--json")
+    assert "toy_sounds" in capfd.readouterr().out
+    assert not cells.keras_audio("evaluate", "nowhere")
+
+
+def test_tables_are_written_from_the_run_folders(experiment, toy_data, tmp_path, monkeypatch):
+    small(toy_data, tmp_path, monkeypatch)
+    with monkeypatch.context() as patch:
+        patch.setattr(cells, "keras_audio", lambda *command: main(list(map(str, command))) == 0)
+        assert experiment.main() == 0
     with open(tmp_path / "results" / "residual_blocks_toy_sounds.csv", newline="") as file:
         (line,) = csv.DictReader(file)
     folder = next((tmp_path / "runs").rglob("metrics.json"))
@@ -155,8 +168,8 @@ def test_tables_are_written_from_the_run_folders(experiment, toy_data, tmp_path)
     )
     # What is finished is not run again: the same command only reads.
     before = folder.stat().st_mtime_ns
-    second = subprocess.run(command, capture_output=True, text=True)
-    assert second.returncode == 0
+    monkeypatch.setattr(cells, "keras_audio", lambda verb, *_: verb == "train")
+    assert experiment.main() == 0
     assert folder.stat().st_mtime_ns == before
     # Another seed's runs are no more folds, and what trains on is no result yet.
     runs = tmp_path / "runs"
