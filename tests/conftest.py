@@ -9,8 +9,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import pytest
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
-# The harness of the networks, which the tests of other rooms use too.
-sys.path.append(str(REPOSITORY / "tests" / "models"))
+# What the tests of several rooms use: the harness of the networks, broken and untrained runs.
+sys.path += [str(REPOSITORY / "tests" / room) for room in ("models", "training", "evaluation")]
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +38,15 @@ def toy_data(tmp_path_factory) -> pathlib.Path:
     return folder
 
 
+# Whole files go to a worker, and in this order: the longest first, or one worker ends alone.
+LONGEST = (
+    *("test_iterations", "test_train", "test_contract", "test_compression", "test_cli"),
+    *("test_fine_tuning", "test_training_stages", "test_range_test_run", "test_cli_compress"),
+    *("test_export", "test_free_length", "test_stages", "test_ensemble", "test_augment_in_graphs"),
+    *("test_held_zeros", "test_resnet", "test_litert", "test_predict", "test_evaluate"),
+)
+
+
 def pytest_collection_modifyitems(items):
-    # Whole files go to a worker in this order: the longest first, or one worker ends alone.
-    items.sort(key=lambda item: item.path.parent.name != "training")
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(LONGEST)))

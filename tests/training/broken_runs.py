@@ -44,13 +44,13 @@ def final_state(run):
 
 
 def stopping_at(monkeypatch, number):
-    """Patch the loop to get a SIGTERM as it ends so many steps, validations and rounds."""
+    """Patch the loop to send itself a SIGTERM as it ends so many steps, validations and rounds."""
     check, calls = loop.TrainingLoop._check_stop, []
 
     def stop_then(self):
         calls.append(None)
         if len(calls) == number:
-            self._stop.signal_number = signal.SIGTERM
+            signal.raise_signal(signal.SIGTERM)
         check(self)
 
     monkeypatch.setattr(loop.TrainingLoop, "_check_stop", stop_then)

@@ -3,7 +3,6 @@
 import csv
 import dataclasses
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -12,11 +11,12 @@ import time
 
 import numpy as np
 import pytest
+from broken_runs import stopping_at
 
 from keras_audio.files import locked, read_json
 from keras_audio.recipes import with_settings
 from keras_audio.recipes.residual_blocks import ResidualBlocks
-from keras_audio.training import CompressionSettings, RunFolder, compress_run, train
+from keras_audio.training import CompressionSettings, RunFolder, Stopped, compress_run, train
 from keras_audio.training.compression_settings import Until
 from keras_audio.training.trainer import lock_of
 
@@ -190,13 +190,10 @@ def test_settings_out_of_range_are_named(field, value):
 
 COMPRESS = """
 import json, sys
-from keras_audio.training import CompressionSettings, Stopped, compress_run
+from keras_audio.training import CompressionSettings, compress_run
 run, to, data, settings = sys.argv[1:]
 settings = CompressionSettings(**json.loads(settings))
-try:
-    compress_run(run, settings, to=to, data_dir=data, resume=True)
-except Stopped as stopped:
-    sys.exit(128 + stopped.signal_number)
+compress_run(run, settings, to=to, data_dir=data, resume=True)
 """
 
 
@@ -224,15 +221,20 @@ def final_state(path):
 
 def test_killed_in_a_round_it_ends_bit_equal_to_an_unbroken_one(run, pruned, toy_data, tmp_path):
     broken = tmp_path / "broken"
-    for place, number in (("01", signal.SIGTERM), ("02", signal.SIGKILL)):
-        process = start(run, broken, toy_data)
-        while not (broken / "rounds" / place / "history.csv").exists():
-            assert process.poll() is None
-            time.sleep(0.02)
-        os.kill(process.pid, number)
-        assert process.wait(timeout=300) in (128 + number, -number)
-        assert not (broken / "recipe.json").exists()
-    assert start(run, broken, toy_data).wait(timeout=300) == 0
+    options = {"to": broken, "data_dir": toy_data, "resume": True, "progress": False}
+    with pytest.MonkeyPatch.context() as patch:
+        stopping_at(patch, 5)
+        with pytest.raises(Stopped):
+            compress_run(run, ASKED, **options)
+    assert [folder.name for folder in (broken / "rounds").iterdir()] == ["01"]
+    process = start(run, broken, toy_data)
+    while not (broken / "rounds" / "02" / "history.csv").exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.kill()
+    assert process.wait(timeout=300) == -signal.SIGKILL
+    assert not (broken / "recipe.json").exists()
+    compress_run(run, ASKED, **options)
     expected, found = final_state(pruned.path), final_state(broken)
     assert expected.keys() == found.keys()
     for name, value in expected.items():

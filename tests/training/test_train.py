@@ -11,8 +11,9 @@ import keras
 import numpy as np
 import pytest
 import soundfile
-from broken_runs import epochs_done, final_state, kill_after
+from broken_runs import epochs_done, final_state, kill_after, stopping_at
 
+from keras_audio.cli import main
 from keras_audio.files import read_json
 from keras_audio.recipes import with_settings
 from keras_audio.recipes.residual_blocks import ResidualBlocks
@@ -42,20 +43,22 @@ def command(data, run, *extra):
     return [sys.executable, "-m", "keras_audio.cli", *named, *settings, *where, *extra]
 
 
-def test_killed_twice_ends_bit_equal_to_an_unbroken_training(toy_data, tmp_path):
+def test_killed_twice_ends_bit_equal_to_an_unbroken_training(
+    toy_data, tmp_path, monkeypatch, capsys
+):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    unbroken = subprocess.Popen(command(toy_data, whole))
-
-    status, errors = kill_after(command(toy_data, broken), broken, 1, signal.SIGTERM)
-    assert status == 128 + signal.SIGTERM
-    assert "--resume goes on" in errors
+    with monkeypatch.context() as patch:
+        stopping_at(patch, 20)  # in the second epoch
+        assert main(command(toy_data, broken)[3:]) == 128 + signal.SIGTERM
+    assert "--resume goes on" in capsys.readouterr().err
+    assert epochs_done(broken) == 1
     assert (broken / "checkpoints" / "last.npz").is_file()
     status, _ = kill_after(command(toy_data, broken, "--resume"), broken, 3, signal.SIGKILL)
     assert status == -signal.SIGKILL
     assert epochs_done(broken) < 6 and not (broken / "done.json").exists()
-    subprocess.run(command(toy_data, broken, "--resume"), check=True)
-
-    assert unbroken.wait(timeout=300) == 0
+    # In a process that has trained before, which makes no difference.
+    for run in (whole, broken):
+        train(recipe(), data_dir=toy_data, run=run, resume=True, progress=False)
     position, arrays, best = final_state(whole)
     other_position, other_arrays, other_best = final_state(broken)
     assert other_position == position
@@ -141,6 +144,23 @@ def test_a_changed_recipe_is_refused_with_the_fields(finished, toy_data):
         )
 
 
+def test_first_weights_are_kept_with_the_run(finished, toy_data, tmp_path):
+    tuned = recipe("epochs=1", "learning_rate=1e-4")
+    arguments = {"data_dir": toy_data, "run": tmp_path / "run", "progress": False, "max_steps": 1}
+    run = train(tuned, init_from=finished.path, **arguments)
+    source = finished.path / "model.keras"
+    assert (run.path / "initial.keras").read_bytes() == source.read_bytes()
+    assert read_json(run.path / "initial.json")["source"] == str(finished.path)
+    # Going on needs no source, and takes no other.
+    assert train(tuned, resume=True, **arguments).finished == run.finished
+    assert train(tuned, resume=True, init_from=source, **arguments).finished == run.finished
+    with pytest.raises(ValueError, match="weights that .* was begun with"):
+        train(tuned, resume=True, init_from=run.path / "model.keras", **arguments)
+    with pytest.raises(ValueError, match="new weights"):
+        scratch = {**arguments, "run": finished.path}
+        train(finished.recipe, resume=True, init_from=source, **scratch)
+
+
 def test_other_clips_are_refused(toy_data, tmp_path):
     arguments = {"data_dir": toy_data, "run": tmp_path / "run", "progress": False}
     run = train(recipe("epochs=1"), max_steps=1, **arguments)
@@ -159,13 +179,21 @@ def test_a_folder_of_something_else_is_not_touched(toy_data, tmp_path):
     assert (tmp_path / "thesis.tex").read_text() == "all my work"
 
 
-def test_log_mel_statistics_are_those_of_the_training_clips(toy_data, tmp_path):
+def test_log_mel_statistics_are_those_of_the_training_clips(toy_data, tmp_path, monkeypatch):
     import librosa
 
     from keras_audio.data import clip_arrays, open_records
 
+    class Begun(Exception):
+        pass
+
+    def begin(loop, *arguments, **keywords):
+        raise Begun(loop)
+
+    monkeypatch.setattr(loop.TrainingLoop, "train", begin)
     settings = recipe("network=m34_res", "normalization=log_mel", "epochs=1", "duration=1")
-    run = train(settings, data_dir=toy_data, run=tmp_path / "r", max_steps=1, progress=False)
+    with pytest.raises(Begun) as begun:
+        train(settings, data_dir=toy_data, run=tmp_path / "run", progress=False)
     records = open_records("toy_sounds", sample_rate=8000, data_dir=toy_data)
     frames = []
     for _, waveform in clip_arrays(records, [1, 3, 4, 5]):
@@ -174,10 +202,10 @@ def test_log_mel_statistics_are_those_of_the_training_clips(toy_data, tmp_path):
         )
         frames.append(librosa.power_to_db(power, ref=1.0))
     frames = np.concatenate(frames, axis=1)
-    statistics = read_json(run.path / "statistics.json")
+    statistics = read_json(tmp_path / "run" / "statistics.json")
     np.testing.assert_allclose(statistics["mean"], frames.mean(axis=1), atol=0.02)
     np.testing.assert_allclose(statistics["variance"], frames.var(axis=1), rtol=5e-3)
-    model = run.model()
+    model = begun.value.args[0].full
     features = keras.Model(model.input, model.get_layer("pad_frames").output)
     assert features(np.zeros((1, 4000, 1), np.float32)).shape == (1, 64, 49, 1)
 
@@ -185,9 +213,11 @@ def test_log_mel_statistics_are_those_of_the_training_clips(toy_data, tmp_path):
 MIRRORED = """
 import sys
 import tensorflow as tf
-count = int(sys.argv[1])
 cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+# On a machine with GPUs, MirroredStrategy would take those.
+strategy = tf.distribute.MirroredStrategy
+tf.distribute.MirroredStrategy = lambda: strategy(["CPU:0", "CPU:1"])
 import dataclasses, keras, numpy as np
 from keras_audio.layers import PadOrCrop
 from keras_audio.recipes import ResidualBlocks
@@ -208,25 +238,19 @@ class WithoutBatchNorm(ResidualBlocks):
     def build_optimizer(self, steps_per_pass):
         return keras.optimizers.SGD(0.05, momentum=0.9)
 
-if count > 1:  # on a machine with GPUs, MirroredStrategy would take those
-    devices = [f"CPU:{index}" for index in range(count)]
-    strategy = tf.distribute.MirroredStrategy
-    tf.distribute.MirroredStrategy = lambda: strategy(devices)
 recipe = WithoutBatchNorm(dataset="toy_sounds", fold=1, duration=0.5, batch_size=16, epochs=2)
-run = train(recipe, data_dir=sys.argv[2], run=sys.argv[3], progress=False,
-            strategy="mirrored" if count > 1 else "single")
-model = run.model()
-np.savez(sys.argv[3] + ".npz", *[v.numpy() for v in model.variables],
-         loss=run.history()["loss"], val_loss=run.history()["val_loss"])
+for kind in ("single", "mirrored"):
+    run = train(recipe, data_dir=sys.argv[1], run=sys.argv[2] + "/" + kind, progress=False,
+                strategy=kind)
+    np.savez(sys.argv[2] + "/" + kind + ".npz", *[v.numpy() for v in run.model().variables],
+             loss=run.history()["loss"], val_loss=run.history()["val_loss"])
 """
 
 
 def test_two_devices_train_as_one_with_the_joint_batch(toy_data, tmp_path):
-    for count in (1, 2):
-        arguments = [str(count), str(toy_data), str(tmp_path / f"run{count}")]
-        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-        subprocess.run([sys.executable, "-c", MIRRORED, *arguments], check=True, env=environment)
-    one, two = np.load(tmp_path / "run1.npz"), np.load(tmp_path / "run2.npz")
+    script = [sys.executable, "-c", MIRRORED, str(toy_data), str(tmp_path)]
+    subprocess.run(script, check=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"})
+    one, two = np.load(tmp_path / "single.npz"), np.load(tmp_path / "mirrored.npz")
     assert one.files == two.files
     for name in one.files:
         np.testing.assert_allclose(two[name], one[name], rtol=1e-4, atol=1e-5)
