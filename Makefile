@@ -1,6 +1,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.installed
+# Whole files go to a worker, in the order of tests/conftest.py.
+SPREAD := --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-slow lint bench results clean
 
@@ -9,11 +11,11 @@ demo: $(READY)
 	$(BIN)/keras-audio demo $(if $(SOUNDS),--sounds "$(SOUNDS)")
 
 test: $(READY)
-	$(BIN)/python -m pytest -q -m "not slow" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -q -m "not slow" -n 2 $(SPREAD)
 
 test-slow: $(READY)
 	$(BIN)/pip install -q -c constraints.txt jax torch
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+	$(BIN)/python -m pytest -q -n 2 $(SPREAD)
 
 lint: $(READY)
 	$(BIN)/ruff check .
