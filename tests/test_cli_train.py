@@ -104,8 +104,8 @@ def test_fine_tuning_a_run_takes_over_what_its_weights_depend_on(trained, tmp_pa
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ("", ["erann, residual_blocks", "--init-from"]),
-        ("--dataset mine", ["erann, residual_blocks", "--init-from"]),
+        ("", ["erann, progressive_resizing, residual_blocks", "--init-from"]),
+        ("--dataset mine", ["erann, progressive_resizing, residual_blocks", "--init-from"]),
         ("--init-from nowhere", ["folder of a run", ".keras", "nowhere"]),
         ("erann --init-from SOURCES/m3.keras", ["erann trains", "'m3'", "m3.keras"]),
         ("erann --dataset mine --set dataset=yours", ["dataset once", "--set dataset=yours"]),
