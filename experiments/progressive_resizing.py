@@ -64,7 +64,7 @@ def label(ready: Sequence[Cell], options: argparse.Namespace) -> None:
         for cell in ready:
             # Where nothing is trained, there may be no such run.
             if cell.path.is_dir() or not options.tables_only:
-                add_label(cell.path.parent, options.label)
+                add_label(cell.path.parent, options.dataset, options.label)
 
 
 def grid(options: argparse.Namespace) -> Iterator[Cell]:

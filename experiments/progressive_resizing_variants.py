@@ -12,6 +12,7 @@ from cells import gathered
 from held_out import last_score
 
 from keras_audio.evaluation import published_results
+from keras_audio.files import folder_name
 from keras_audio.recipes import ProgressiveResizing, with_settings
 from keras_audio.training.run_folder import RunFolder
 
@@ -124,10 +125,10 @@ def variant_of_row(row: dict) -> Variant:
 # Labels: what plans have in common, such as as many epochs. ---------------------------------------
 
 
-def add_label(variant_folder: pathlib.Path, label: str) -> None:
-    """Note that all runs of a folder belong to a section of the page, beside others they are in."""
+def add_label(variant_folder: pathlib.Path, dataset: str, label: str) -> None:
+    """Note that a folder's runs on a data set are in a section of its page, beside others."""
     variant_folder.mkdir(parents=True, exist_ok=True)
-    (variant_folder / f"{label}.label").touch()
+    (variant_folder / f"{folder_name(dataset)}.{label}.label").touch()
 
 
 def labels_of(run: pathlib.Path) -> list[str]:
@@ -136,11 +137,14 @@ def labels_of(run: pathlib.Path) -> list[str]:
     Example:
         >>> import tempfile
         >>> folder = pathlib.Path(tempfile.mkdtemp())
-        >>> add_label(folder, "equal_epochs")
+        >>> add_label(folder, "esc10", "equal_epochs")
         >>> labels_of(folder / "esc10-fold1-seed0")
         ['equal_epochs']
     """
-    return sorted(path.stem for path in run.parent.glob("*.label"))
+    dataset = run.name.rpartition("-fold")[0]
+    return sorted(
+        path.stem.removeprefix(f"{dataset}.") for path in run.parent.glob(f"{dataset}.*.label")
+    )
 
 
 def code(texts: Iterable[str]) -> str:
@@ -281,7 +285,7 @@ Runs = dict[tuple[Line, str], list[dict[str, Any]]]
 
 
 def sections(rows: Iterable[dict], name: str) -> dict[Group, Runs]:
-    """The runs of each section; a run with several labels is in each of theirs.
+    """The runs of each section: with the paper's plans, and of each of a run's labels.
 
     Args:
         rows: The runs.
@@ -290,8 +294,8 @@ def sections(rows: Iterable[dict], name: str) -> dict[Group, Runs]:
     members = []
     for row in rows:
         variant = variant_of_row(row)
-        without = PAPER if variant.stages is None else OTHERS
-        for label in row["labels"].split() or [without]:
+        labels = [PAPER] * (variant.stages is None) + row["labels"].split()
+        for label in labels or [OTHERS]:
             members.append((Group(label, variant.settings), (variant, row)))
     alone = name in PUBLISHED and all(group.label != PAPER for group, _ in members)
     found: dict[Group, Runs] = {Group(PAPER): {}} if alone else {}

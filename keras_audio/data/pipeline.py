@@ -150,7 +150,8 @@ class TrainingBatches:
     def _inputs(self) -> tf.Tensor | None:
         """What the clip steps make of each clip, (clips, ...), if that is to be kept and fits."""
         shape, count = self._clip_steps.output_shape[1:], len(self._source.clips)
-        if not self._keep or None in shape or 4 * math.prod(shape) * count > _memory():
+        # Twice: there is a moment at which both the array and the tensor are there.
+        if not self._keep or None in shape or 8 * math.prod(shape) * count > _memory():
             return None
         clips = (
             tf.data.Dataset.range(count)

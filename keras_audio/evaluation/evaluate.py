@@ -70,7 +70,7 @@ def evaluate_run(
         target or evaluation_folder(folder.path, unknown_weight),
         metrics,
         rows,
-        title=f"{what}, compressed" if compression else what,
+        title=what + (", compressed" if compression else _unfinished(folder, len(stages))),
         history=history,
         learning_rates=_learning_rates(folder),
         snapshots=recipe.snapshot_rounds(done["epochs"]) if done else (),
@@ -101,6 +101,16 @@ def evaluation_folder(
         return pathlib.Path(run)
     named = unknown_weight if isinstance(unknown_weight, str) else float(unknown_weight)
     return pathlib.Path(run) / f"unknown_weight_{str(named).removesuffix('.0')}"
+
+
+def _unfinished(run: RunFolder, stages: int) -> str:
+    """What a title says of a training that has not ended: the stage of the weights measured."""
+    if run.finished:
+        return ""
+    history = run.history()
+    if stages == 1 or "stage" not in history:
+        return ", unfinished"
+    return f", unfinished: in stage {history['stage'][-1]:.0f} of {stages}"
 
 
 def _compression(run: RunFolder, model: keras.Model) -> dict[str, Any]:

@@ -40,6 +40,8 @@ class LogMelImage(keras.layers.Layer):
         trim_db: Frames of 2048 samples this far below the loudest one are silent; None trims
             nothing. A clip that is silent throughout keeps its length.
         top_db: Range of the decibels before the min-max, in dB.
+        max_samples: Samples from the start of a clip that are heard at most, before silence is cut
+            off; None hears all of them.
 
     Input shape:
         `(batch, samples, channels)`, one sample or more.
@@ -67,6 +69,7 @@ class LogMelImage(keras.layers.Layer):
         frames: int = 300,
         trim_db: float | None = 60.0,
         top_db: float = 80.0,
+        max_samples: int | None = None,
         name="log_mel_image",
         **kwargs,
     ):
@@ -80,6 +83,7 @@ class LogMelImage(keras.layers.Layer):
         self.frames = at_least("frames", frames, 1)
         self.trim_db = None if trim_db is None else _above_zero("trim_db", trim_db)
         self.top_db = _above_zero("top_db", top_db)
+        self.max_samples = None if max_samples is None else at_least("max_samples", max_samples, 1)
         self._mel_power = LogMelSpectrogram(
             sample_rate,
             n_fft,
@@ -102,7 +106,7 @@ class LogMelImage(keras.layers.Layer):
 
     def call(self, inputs):
         """Compute the output; see the class for shapes."""
-        x = ops.cast(inputs, "float32")
+        x = ops.cast(inputs[:, : self.max_samples], "float32")
         batch, samples, channels = ops.shape(x)
         start, length = self._heard(x)
         frames = self._num_frames(samples)
@@ -174,6 +178,7 @@ class LogMelImage(keras.layers.Layer):
             "frames": self.frames,
             "trim_db": self.trim_db,
             "top_db": self.top_db,
+            "max_samples": self.max_samples,
         }
 
 

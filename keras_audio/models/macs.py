@@ -180,6 +180,7 @@ def _log_mel(layer, input_shape, output) -> int:
 @_cost.register(LogMelImage)
 def _log_mel_image(layer, input_shape, output) -> int:
     _, samples, channels = input_shape
+    samples = min(samples, layer.max_samples or samples)
     # Of the whole clip: how much of it is silence, and not looked at, only its sound can say.
     frames = (samples - layer.n_fft % 2) // layer.hop_length + 1
     # From above 0 Hz to below half the sample rate.

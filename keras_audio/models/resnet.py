@@ -42,6 +42,7 @@ def resnet_front_end(
     num_mels: int = NUM_MELS,
     frames: int = FRAMES,
     trim_db: float | None = 60.0,
+    max_samples: int | None = None,
     resize: Sequence[int] | None = None,
 ):
     """Take the log-mel image of section 2, and resize it where that is asked for.
@@ -56,6 +57,8 @@ def resnet_front_end(
         num_mels: Mel filters.
         frames: Frames of the image: longer clips lose their end, shorter ones are repeated.
         trim_db: What lies so many dB below a clip's loudest frame is silence; None trims nothing.
+        max_samples: What lies behind so many samples is not heard, also where silence is trimmed
+            before them; None hears all of a clip.
         resize: `(mels, frames)` that the image is resized to, bilinearly; None leaves it.
 
     Returns:
@@ -71,6 +74,7 @@ def resnet_front_end(
         num_mels=num_mels,
         frames=frames,
         trim_db=trim_db,
+        max_samples=max_samples,
     )(x)
     if resize is None:
         return x

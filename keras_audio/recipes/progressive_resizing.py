@@ -53,6 +53,8 @@ class ProgressiveResizing(Recipe):
             none for those of Table 1.
         num_mels: Mel bins at full resolution.
         frames: Frames at full resolution.
+        duration: Seconds of a clip that are heard at most, before silence is cut off: those of the
+            data set's longest.
         trim_db: How far below the loudest frame silence at the ends begins; none leaves it in.
         mixup: Whether clips are mixed in pairs; in the paper as a remark of section 3.1.
         mixup_alpha: Shares are drawn from Beta(alpha, alpha).
@@ -91,6 +93,7 @@ class ProgressiveResizing(Recipe):
     stages: str | None = None
     num_mels: int = 128
     frames: int = 300
+    duration: float = 5.0
     trim_db: float | None = 60.0
     mixup: Literal["none", "standard"] = "none"
     mixup_alpha: float = 0.4
@@ -106,12 +109,15 @@ class ProgressiveResizing(Recipe):
         super().__post_init__()
         for field in ("num_filters", "num_mels", "frames"):
             self._require(field, getattr(self, field) >= 1, "at least 1")
+        self._require("duration", 0.1 <= self.duration <= 600, "from 0.1 to 600 seconds")
         if self.trim_db is not None:
             self._require("trim_db", self.trim_db > 0, "greater than 0")
         self._require("mixup_alpha", self.mixup_alpha > 0, "greater than 0")
         for field in ("max_momentum", "min_momentum", "beta_2", "batch_norm_momentum"):
             self._require(field, 0 <= getattr(self, field) < 1, "from 0 to below 1")
-        self._require("min_momentum", self.min_momentum <= self.max_momentum, "at most the other")
+        self._require(
+            "min_momentum", self.min_momentum <= self.max_momentum, "at most max_momentum"
+        )
         self._require("warmup_fraction", 0 <= self.warmup_fraction < 1, "from 0 to below 1")
         self._require("weight_decay", self.weight_decay >= 0, "at least 0")
         if self.stages is not None:
@@ -129,6 +135,12 @@ class ProgressiveResizing(Recipe):
                     f"Expected stages of at most {self.num_mels}x{self.frames}, num_mels and "
                     f"frames. Received: {stage}"
                 )
+
+    @classmethod
+    def paper_settings(cls, dataset: str, *, fine_tune: bool = False) -> dict[str, Any]:
+        """The length of the longest clip; that of data sets that are not known is taken as 5 s."""
+        del fine_tune
+        return {"duration": 4.0} if folder_name(dataset) == "urbansound8k" else {}
 
     @classmethod
     def fields_of_model(cls, model_name: str) -> dict[str, Any] | None:
@@ -201,6 +213,8 @@ class ProgressiveResizing(Recipe):
     def _front_end(self, method: str, stage: Stage) -> dict[str, Any]:
         """How a method makes the images of a stage (section 2): arguments of the front end."""
         image = {"num_mels": stage.mels, "frames": stage.frames, "resize": None}
+        image |= {"sample_rate": self.sample_rate, "trim_db": self.trim_db}
+        image |= {"max_samples": round(self.duration * self.sample_rate)}
         full = {"num_mels": self.num_mels, "frames": self.frames}
         if method == "bilinear":
             image |= full
@@ -222,10 +236,7 @@ class ProgressiveResizing(Recipe):
 
         inputs = keras.Input((None, self.channels), name="waveform")
         image = self._front_end(method or self.method, self.plan[-1])
-        images = resnet_front_end(
-            inputs, sample_rate=self.sample_rate, trim_db=self.trim_db, **image
-        )
-        return keras.Model(inputs, images)
+        return keras.Model(inputs, resnet_front_end(inputs, **image))
 
     def build_model(self, num_classes: int, statistics: dict[str, list[float]] | None = None):
         """The full model of the last stage: images, then the network of ImageNet."""
@@ -236,8 +247,6 @@ class ProgressiveResizing(Recipe):
             self.network,
             num_classes,
             channels=self.channels,
-            sample_rate=self.sample_rate,
-            trim_db=self.trim_db,
             **self._front_end(self.method, self.plan[-1]),
             num_filters=self.num_filters,
             head=self.head,

@@ -16,7 +16,7 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
     Args:
         max_learning_rate: The highest rate, at the end of the warm-up.
         steps: Length of the cycle; the rate stays at its end afterwards.
-        warmup_fraction: Share of the steps that the rate rises for.
+        warmup_fraction: Share of the steps that the rate rises for, in whole steps.
         start_divisor: The rate starts at `max_learning_rate / start_divisor`.
         end_divisor: The rate ends at `max_learning_rate / end_divisor`.
 
@@ -133,7 +133,7 @@ def _there_and_on(
 ):
     """From `first` to `middle` in the warm-up, then to `last`, each along half a cosine."""
     step = ops.cast(step, "float32")
-    warmup = warmup_fraction * steps
+    warmup = int(warmup_fraction * steps)  # whole steps, as that library counts them
     # Where there is no warm-up its value is never chosen; 1 keeps it from dividing by zero.
     before = _cosine(first, middle, step / (warmup or 1.0))
     after = _cosine(middle, last, (step - warmup) / (steps - warmup))

@@ -156,7 +156,8 @@ def _fixed_samples(model: keras.Model) -> int | None:
     """The number of samples that `model` pads or crops a clip to, or None.
 
     Where it is features that are padded (`PadFrames` after `LogMelSpectrogram`) or repeated
-    (`LogMelImage`), it is the number of samples that fill those frames.
+    (`LogMelImage`), it is the number of samples that fill those frames; or that this layer hears at
+    most, where it is told.
     """
     from keras_audio.layers import LogMelImage, LogMelSpectrogram, PadFrames, PadOrCrop
 
@@ -166,7 +167,7 @@ def _fixed_samples(model: keras.Model) -> int | None:
     if layer := first(PadOrCrop):
         return int(layer.samples)
     if layer := first(LogMelImage):
-        return int(layer.full_samples)
+        return int(layer.max_samples or layer.full_samples)
     frames, log_mel = first(PadFrames), first(LogMelSpectrogram)
     if frames and log_mel:
         padding = 2 * (log_mel.n_fft // 2) if log_mel.center else 0

@@ -113,6 +113,7 @@ def set_up(
     *,
     folder: RunFolder | None = None,
     distribution: tf.distribute.Strategy | None = None,
+    few_steps: bool = False,
 ) -> Work:
     """Put together what makes the steps of `plan`.
 
@@ -123,6 +124,7 @@ def set_up(
         plan: By what.
         folder: The run folder; None for steps of which nothing is kept.
         distribution: The strategy; None for the present one.
+        few_steps: Whether so few steps are made that inputs are not worth keeping.
 
     Raises:
         ValueError: If the batches are smaller than the number of devices.
@@ -145,6 +147,7 @@ def set_up(
     # With several devices a smaller batch could leave one without a clip, and batch norm's mean
     # of no clip is not a number.
     options = recipe.training_data | ({"whole_batches": True} if devices > 1 else {})
+    options |= {"keep_inputs": False} if few_steps else {}
     batches = TrainingBatches(
         records,
         folds,
@@ -203,7 +206,13 @@ def fit(
         Stopped: If the process got SIGTERM or SIGINT; a checkpoint was written.
     """
     loop, batches, clip_steps = set_up(
-        full, records, split.train_folds, plan, folder=folder, distribution=distribution
+        full,
+        records,
+        split.train_folds,
+        plan,
+        folder=folder,
+        distribution=distribution,
+        few_steps=max_steps is not None,
     )
     recipe = plan.recipe
     steps, steps_per_round = plan.length(batches.steps_per_pass)

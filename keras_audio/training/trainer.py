@@ -1,5 +1,6 @@
 """Train a recipe in a run folder, or go on with it."""
 
+import gc
 import hashlib
 import os
 import pathlib
@@ -144,8 +145,9 @@ def _train(
     distribution = tf.distribute.MirroredStrategy() if mirrored else tf.distribute.get_strategy()
     statistics = _statistics(folder, folder.recipe, records, split.train_folds)
     checkpoint = folder.path / "checkpoints" / "last.npz"
-    reached = read_position(checkpoint)["stage"] if checkpoint.is_file() else 0
+    reached = read_position(checkpoint).get("stage", 0) if checkpoint.is_file() else 0
     for plan in Plan.of(folder.recipe)[reached:]:
+        gc.collect()  # the stage before and its kept inputs, which hold each other
         keras.utils.set_random_seed(plan.seed)
         with distribution.scope():
             full = plan.recipe.build_model(len(records.labels), statistics)

@@ -132,7 +132,7 @@ def test_crops_and_what_does_not_fit_are_not_kept(records, clip_steps, as_they_a
     # Of clips that keep their lengths no array can be made.
     assert TrainingBatches(records, [2], as_they_are, **how)._inputs is None
     data = TrainingBatches(records, [2], clip_steps, **how)
-    size = len(records.clips([2])) * SAMPLES * 4
+    size = 2 * len(records.clips([2])) * SAMPLES * 4
     memory = types.SimpleNamespace(total=4 * size - 1)
     monkeypatch.setattr(pipeline.psutil, "virtual_memory", lambda: memory)
     assert data._inputs is None

@@ -114,9 +114,10 @@ def test_labels_are_those_of_the_plan_and_not_of_a_run(tmp_path):
     run = tmp_path / "mel" / "esc10-fold1-seed0"
     assert labels_of(run) == []
     for label in ("equal_wall_time", "equal_epochs", "equal_epochs"):
-        add_label(tmp_path / "mel", label)
+        add_label(tmp_path / "mel", "esc10", label)
     assert labels_of(run) == ["equal_epochs", "equal_wall_time"]
     assert labels_of(tmp_path / "bilinear" / "esc10-fold1-seed0") == []
+    assert labels_of(tmp_path / "mel" / "esc50-fold1-seed0") == []
 
 
 def test_what_is_trained_is_labelled(experiment, tmp_path, monkeypatch):
@@ -136,7 +137,7 @@ def test_what_is_trained_is_labelled(experiment, tmp_path, monkeypatch):
     assert main("--label", "equal_epochs", "--smoke") == [] and len(ran) == 4
     found = main("--label", "equal_epochs", "--methods", "baseline")
     assert found == [
-        "runs/progressive_resizing/baseline-stages=128x300:30:0.005/equal_epochs.label"
+        "runs/progressive_resizing/baseline-stages=128x300:30:0.005/esc10.equal_epochs.label"
     ]
     # A run that is there takes part in another comparison without being trained again.
     folder = tmp_path / "runs/progressive_resizing/baseline-stages=128x300:30:0.005"

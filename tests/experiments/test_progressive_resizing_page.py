@@ -182,6 +182,14 @@ def summary(svg):
     return xml.etree.ElementTree.fromstring(svg).attrib["aria-label"]
 
 
+def test_the_papers_plans_stay_in_its_table_with_a_label_too():
+    row = run_row("baseline", 1, 0.7, "equal_epochs", dataset="esc50", stages=None)
+    text = page([row], "esc50")
+    (line,) = (line for line in tables_of(text, "Table 3")[0] if line[1] == "1")
+    assert "70.00" in line
+    assert tables_of(text, "At equal epochs")[0][1] == ["1", "70.00"]
+
+
 def test_box_plots_have_a_panel_a_section_and_the_papers():
     rows = [run_row(method, fold, 0.5 + fold / 10) for method in PLANS for fold in (1, 2, 3)]
     svg = progressive_resizing_tables.figure(rows, "esc10")
@@ -208,7 +216,7 @@ def test_a_row_of_a_run(tmp_path):
     write_json(path / "metrics.json", {"accuracy": 0.7, "mean_average_precision": 0.8})
     history = "epoch,stage,val_accuracy,seconds\n1,1,0.5,10.0\n2,1,0.6,14.4\n3,2,0.75,40.0\n"
     write_text(path / "history.csv", history)
-    progressive_resizing_variants.add_label(path.parent, "equal_epochs")
+    progressive_resizing_variants.add_label(path.parent, "esc10", "equal_epochs")
     row = progressive_resizing_variants.read_run(RunFolder(path))
     assert set(row) <= set(progressive_resizing_variants.COLUMNS)
     assert (row["stage_seconds"], row["labels"]) == ("14 26", "equal_epochs")

@@ -114,6 +114,13 @@ def test_the_range_is_that_of_the_whole_clip():
     assert image.max() < 0.9
 
 
+def test_what_is_not_heard_does_not_count():
+    clip = np.concatenate([_noise(8000), 5 * _noise(8000, seed=1)])
+    heard = _image(clip, max_samples=8000, **SMALL)
+    np.testing.assert_array_equal(heard, _image(clip[:8000], **SMALL))
+    np.testing.assert_array_equal(heard, _image(clip[:8000], max_samples=9000, **SMALL))
+
+
 def test_short_clips_repeat_from_their_start():
     image = _image(_noise(2560), **SMALL)
     np.testing.assert_allclose(image[:, 11:22], image[:, :11], atol=1e-6)

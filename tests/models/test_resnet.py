@@ -45,6 +45,7 @@ def test_info():
             "num_mels": 128,
             "frames": 300,
             "trim_db": 60.0,
+            "max_samples": None,
             "resize": None,
         }
 

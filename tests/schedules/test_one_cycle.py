@@ -9,7 +9,7 @@ from keras_audio.schedules import OneCycle, OneCycleMomentum
 
 def by_hand(step, highest, steps, warmup, start, end):
     """NOTES section 5: cosine up from max/25 over 30 %, cosine down to max/25e4, in float64."""
-    rise = warmup * steps
+    rise = int(warmup * steps)
     if step < rise:
         low, high, share = highest / start, highest, step / rise
     else:
@@ -39,10 +39,11 @@ def test_momentum_goes_against_the_rate_at_every_step(arguments):
     steps, highest, lowest, warmup = (*arguments, *(100, 0.95, 0.85, 0.3)[len(arguments) :])
     schedule, expected = OneCycleMomentum(*arguments), []
     for step in range(steps + 10):
-        if step < warmup * steps:
-            angle = np.pi * step / (warmup * steps)
+        first = int(warmup * steps)
+        if step < first:
+            angle = np.pi * step / first
         else:
-            angle = np.pi * (1 + min(1.0, (step / steps - warmup) / (1 - warmup)))
+            angle = np.pi * (1 + min(1.0, (step - first) / (steps - first)))
         # One period of a cosine over the cycle, each half of it as long as its phase.
         expected.append((highest + lowest) / 2 + (highest - lowest) / 2 * np.cos(angle))
     momenta = [float(schedule(step)) for step in range(steps + 10)]

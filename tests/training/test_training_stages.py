@@ -12,7 +12,10 @@ from broken_runs import final_state, kill_after, stopping_at
 from resnet_files import random_state, save
 
 from keras_audio import cli
+from keras_audio.evaluation import evaluate_run
 from keras_audio.recipes import ProgressiveResizing, with_settings
+from keras_audio.serving import load_classifier
+from keras_audio.serving.export import window_samples
 from keras_audio.training import RunFolder, Stopped, train, trainer
 from keras_audio.training.checkpoint import read_position
 
@@ -118,6 +121,16 @@ def test_killed_in_any_stage_it_ends_bit_equal_to_an_unbroken_training(toy_data,
     assert_equal(final_state(whole), final_state(broken))
 
 
+def test_a_clip_is_served_as_it_is_measured(staged):
+    run, _ = staged
+    # Longer than the images, and shorter than the longest clip: heard as one.
+    clip = np.random.default_rng(0).normal(0, 0.1, (3 * 8000, 1)).astype("float32")
+    clip[: 2 * 8000] *= np.linspace(0, 1, 2 * 8000)[:, np.newaxis]
+    served = load_classifier(run.path).predict(clip)
+    np.testing.assert_allclose(served, run.model()(clip[np.newaxis])[0], atol=1e-6)
+    assert window_samples(run.model()) == 5 * 8000
+
+
 def test_weights_of_imagenet_begin_the_first_stage(toy_data, tmp_path, capsys):
     state = random_state(filters=4)
     file = save(tmp_path / "state.safetensors", state)
@@ -161,5 +174,8 @@ def test_stopped_inside_stages_and_killed_between_two_it_ends_the_same(
                 train(recipe(), run=broken, resume=True, **how)
         place = read_position(broken / "checkpoints" / "last.npz")
         assert (place["stage"], place["step"]) == (stage, 3)
+        if stage == 1:
+            evaluate_run(broken, data_dir=toy_data, progress=False)
+            assert "unfinished: in stage 1 of 3" in (broken / "report.html").read_text()
     train(recipe(), run=broken, resume=True, **how)
     assert_equal(final_state(run.path), final_state(broken))
