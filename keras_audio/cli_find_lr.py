@@ -1,8 +1,12 @@
 """`keras-audio find-lr`: the learning-rate range test of a recipe, and the setting that uses it."""
 
 import argparse
+import contextlib
 import dataclasses
+import os
+import pathlib
 import shlex
+import tempfile
 
 from keras_audio.cli_recipe import asked_recipe
 from keras_audio.cli_types import add_data_dir, add_dataset, add_recipe, add_settings, count, rate
@@ -17,7 +21,8 @@ EXAMPLES = """\
 DESCRIPTION = """\
 Train a recipe for some steps, each at a higher learning rate, until the loss diverges (Colangelo
 et al. 2021, section 3). Writes range_test.csv and range_test.svg, and prints rates to train with:
- - steepest: where the averaged loss falls most for a given factor of the rate; careful
+ - steepest: where the averaged loss falls most for a given factor of the rate, by straight lines
+   through a fifth of the steps each; careful
  - largest stable: up to it that loss falls without a break at least half as steeply; the paper's
    choice, "the largest value that achieves a stable reduction in loss"
  - tenth of least: a tenth of the rate at the least averaged loss; a rule of thumb, too high where
@@ -63,6 +68,7 @@ def add_find_lr(verb: argparse.ArgumentParser) -> None:
 
 def find_lr(options: argparse.Namespace) -> None:
     """Run the range test that the options ask for."""
+    _check_folder(options.to)
     from keras_audio.schedules import RangeTest
     from keras_audio.training.range_test import find_learning_rate
 
@@ -96,6 +102,24 @@ def find_lr(options: argparse.Namespace) -> None:
     print(f"plot: {plot}")
     if suggested is not None:
         print(f"next: {_next_command(options, recipe, suggested.stable)}")
+
+
+def _check_folder(to: str) -> None:
+    """Refuse, before the steps are made, a folder that cannot be written to; leaves no new one."""
+    folder = pathlib.Path(to)
+    new = [path for path in (folder, *folder.parents) if not os.path.isdir(path)]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"Expected a folder to write to, got {error.strerror}. Received: --to {to}"
+        ) from error
+    finally:
+        for path in new:
+            with contextlib.suppress(OSError):
+                path.rmdir()
 
 
 def _next_command(options: argparse.Namespace, recipe: Recipe, learning_rate: float) -> str:

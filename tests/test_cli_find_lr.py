@@ -1,5 +1,6 @@
 """`keras-audio find-lr`: its options, what it prints, and the command that it ends with."""
 
+import pathlib
 import shlex
 import types
 
@@ -102,6 +103,40 @@ def test_what_is_wrong_is_said_in_a_sentence(arguments, words, found, capsys):
     error = capsys.readouterr().err
     assert all(word in error for word in words), error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("to", "reason"),
+    [
+        ("/proc/x", "No such file or directory"),
+        ("note.txt", "File exists"),
+        ("note.txt/below", "Not a directory"),
+        ("new/" + 300 * "x", "File name too long"),
+    ],
+)
+def test_a_folder_that_cannot_be_made_is_refused_before_the_steps(to, reason, found, capsys):
+    note = pathlib.Path("note.txt")
+    note.write_text("mine")
+    assert main(["find-lr", "erann", *RATES, "--to", to]) == 2
+    error = capsys.readouterr().err
+    assert f"Expected a folder to write to, got {reason}. Received: --to {to}" in error
+    assert error.count("\n") == 1
+    assert not hasattr(found, "recipe")  # nothing was asked of the test
+    assert list(pathlib.Path().iterdir()) == [note] and note.read_text() == "mine"
+
+
+@pytest.mark.parametrize("there", [None, "new", "new/folder"])
+def test_a_test_that_fails_leaves_the_folder_as_it_was(there, found, monkeypatch, capsys):
+    def fail(*arguments, **settings):
+        raise ValueError("Expected records. Received: none")
+
+    monkeypatch.setattr(keras_audio.training.range_test, "find_learning_rate", fail)
+    if there:
+        pathlib.Path(there).mkdir(parents=True)
+    before = list(pathlib.Path().rglob("*"))
+    assert main(["find-lr", "erann", "--to", "new/folder"]) == 2
+    assert "Expected records" in capsys.readouterr().err
+    assert list(pathlib.Path().rglob("*")) == before
 
 
 @pytest.mark.parametrize("option", ["--start=0", "--end=inf", "--end=x", "--steps=0", "--stage=0"])

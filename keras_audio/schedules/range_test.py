@@ -114,7 +114,9 @@ class SuggestedRates:
     """The learning rates that a range test speaks for, the smallest risk first.
 
     Args:
-        steepest: Where the averaged loss falls steepest, over the logarithm of the rate.
+        steepest: Where the averaged loss falls steepest, over the logarithm of the rate. How
+            steeply it falls at a step is the slope of the straight line that fits best there, to a
+            tenth of the steps before and a tenth behind: between neighbours it is mostly noise.
         stable: The largest rate up to which it falls without a break at least half as steeply:
             "the largest value that achieves a stable reduction in loss" (Colangelo et al. 2021,
             section 3), made precise.
@@ -132,14 +134,16 @@ def suggest_rates(
     """Read the learning rates off the curve of a range test.
 
     The first tenth of the curve counts for nothing, as its averages are of few losses, and neither
-    does what lies beyond its least value, nor a value that is not finite.
+    does anything from the first value on that is not finite. Slopes are of the steps up to the
+    least value whose line has all its steps before. Behind, it may be cut short by the curve's end;
+    that it takes in how the loss rises beyond the least value keeps `stable` away from there.
 
     Args:
         learning_rates: The rate of each step, (steps,), growing.
         smoothed: The averaged loss after each step, (steps,).
 
     Returns:
-        The rates, or None where the loss fell nowhere.
+        The rates, or None where the loss fell nowhere, nor any of the lines.
 
     Raises:
         ValueError: If the two are of different lengths.
@@ -163,13 +167,29 @@ def suggest_rates(
     least = first + int(np.argmin(values[first:end]))
     if least == first:
         return None
-    # The slope at a step is that over both its neighbours, also at the least value.
-    slopes = np.gradient(values[:end], np.log(rates[:end]))[first : least + 1]
-    steepest = int(np.argmin(slopes))
-    slower = np.flatnonzero(slopes[steepest:] > slopes[steepest] / 2)
-    stable = steepest + int(slower[0]) - 1 if len(slower) else len(slopes) - 1
+    reach = max(1, len(rates) // 10)
+    slopes = np.full(len(values), np.inf)
+    slopes[first:end] = _slopes(np.log(rates[first:end]), values[first:end], reach)
+    begin = min(first + reach, least)
+    steepest = begin + int(np.argmin(slopes[begin : least + 1]))
+    if slopes[steepest] >= 0:
+        return None
+    slower = np.flatnonzero(slopes[steepest : least + 1] > slopes[steepest] / 2)
+    stable = steepest + int(slower[0]) - 1 if len(slower) else least
     return SuggestedRates(
-        steepest=float(rates[first + steepest]),
-        stable=float(rates[first + stable]),
+        steepest=float(rates[steepest]),
+        stable=float(rates[stable]),
         tenth=float(rates[least] / 10),
     )
+
+
+def _slopes(x: np.ndarray, y: np.ndarray, reach: int) -> np.ndarray:
+    """At each point, the slope of the line of least squares through it and `reach` on each side."""
+
+    def sums(terms: np.ndarray) -> np.ndarray:
+        return np.convolve(terms, np.ones(2 * reach + 1))[reach : reach + len(terms)]
+
+    # Near zero, the differences below lose fewer digits.
+    x, y = x - x.mean(), y - y[0]
+    count, sum_x, sum_y = sums(np.ones_like(x)), sums(x), sums(y)
+    return (count * sums(x * y) - sum_x * sum_y) / (count * sums(x * x) - sum_x**2)

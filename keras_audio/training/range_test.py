@@ -80,8 +80,9 @@ def find_learning_rate(
 
     Colangelo et al. 2021, section 3: the range test by which their rates were chosen. All but the
     rate is the recipe's: clips, augmentation and mixes, the kind of optimizer, its weight decay and
-    its learning-rate groups, which keep their factors. A momentum that cycles stays where the cycle
-    begins, at its highest, as in the fastai 1 library. No weights are kept, and no folder is left.
+    its learning-rate groups, which keep their factors. The paper does not say what a momentum that
+    cycles does meanwhile: here it stays where its cycle begins, so that the rate is all that
+    changes. No weights are kept, and no folder is left.
 
     Args:
         recipe: What to train.
@@ -90,7 +91,7 @@ def find_learning_rate(
         stage: Which of the recipe's stages to train, from 1.
         init_from: As of `train`: weights to begin with, except those of the last layer. A run of
             the stages before is what a later stage begins with: of such the last layer is taken
-            too, where it tells as many classes apart.
+            too, where all of its layers and their shapes are the same.
         progress: Whether to show a progress bar.
 
     Returns:
@@ -116,8 +117,8 @@ def find_learning_rate(
         model = plan.recipe.build_model(len(records.labels), statistics)
     if init_from is not None:
         source = plan.recipe.load_source(source_file(init_from))
-        transfer_weights(source, model)
-        if stage > 1 and source.output_shape == model.output_shape:
+        copied = transfer_weights(source, model)
+        if stage > 1 and _shapes(source, copied) == _shapes(model, copied):
             copy_weights(source, model)
     sweep = dataclasses.replace(
         plan,
@@ -145,6 +146,15 @@ def with_rates(
     if isinstance(getattr(optimizer, "momentum", None), LearningRateSchedule):
         optimizer.momentum = float(optimizer.momentum(0))
     return optimizer
+
+
+def _shapes(model: keras.Model, without: list[str]) -> dict[str, list[tuple]]:
+    """The shapes of the weights of each layer that has some, by its name, but for some layers."""
+    return {
+        layer.name: [tuple(weight.shape) for weight in layer.weights]
+        for layer in model.layers
+        if layer.weights and layer.name not in without
+    }
 
 
 def _sweep(

@@ -97,17 +97,15 @@ def test_what_a_smooth_curve_suggests():
 
 def by_hand(rates, values):
     """The three, step by step, from their definitions."""
-    first = len(rates) // 10
-    least = min(range(first, len(values)), key=lambda n: values[n])
+    tenth = len(rates) // 10
+    least = min(range(tenth, len(values)), key=lambda n: values[n])
 
     def slope(n):
-        """The derivative at the middle of three points of the parabola through them."""
-        around = slice(max(0, n - 1), n + 2)
-        x, y = np.log(rates[around]), np.asarray(values[around])
-        degree = len(x) - 1
-        return np.polyval(np.polyder(np.polyfit(x - np.log(rates[n]), y, degree)), 0.0)
+        """That of a line through a tenth of the points before and behind, and the one between."""
+        around = slice(n - tenth, n + tenth + 1)
+        return np.polynomial.Polynomial.fit(np.log(rates[around]), values[around], 1).deriv()(0.0)
 
-    slopes = {n: slope(n) for n in range(first, least + 1)}
+    slopes = {n: slope(n) for n in range(2 * tenth, least + 1)}
     steepest = min(slopes, key=slopes.get)
     stable = steepest
     while stable + 1 in slopes and slopes[stable + 1] <= slopes[steepest] / 2:
@@ -124,6 +122,32 @@ def test_what_a_noisy_curve_suggests(seed):
     for name in ("steepest", "stable", "tenth"):
         assert getattr(found, name) == pytest.approx(getattr(expected, name), rel=1e-9), name
     assert found.steepest <= found.stable <= found.tenth * 10 * (1 + 1e-9)
+
+
+def test_noise_of_single_losses_is_not_what_falls_steepest():
+    # Level up to 1e-4, straight down for three decades, level, and up from 10 ** -0.5 on: what the
+    # average does too, a little later. The noise is of a third of the fall.
+    schedule = RangeTest()
+    decade = np.log10(schedule.rates())
+    falls, rises = np.clip((decade + 4) / 3, 0, 1), np.maximum(decade + 0.5, 0)
+    found = []
+    for seed in range(40):
+        noise = np.random.default_rng(seed).normal(0, 0.2, len(decade))
+        watch = LossWatch()
+        for loss in 2.4 - 0.7 * falls + np.expm1(3 * rises) + noise:
+            if watch.add(loss):
+                break
+        found.append(suggest_rates(schedule.rates(len(watch.losses)), watch.smoothed))
+    steepest, stable = np.log10([(rates.steepest, rates.stable) for rates in found]).T
+    assert steepest.min() > -4 and steepest.max() < -0.5
+    assert stable.min() > -1.5 and stable.max() < -0.5
+
+
+def test_one_lucky_step_is_no_fall():
+    # Of the values up from the first, one below all of them, which no straight line follows.
+    values = np.linspace(2.0, 4.0, 100)
+    values[60] = 1.9
+    assert suggest_rates(np.geomspace(1e-7, 1.0, 100), values) is None
 
 
 def test_the_beginning_and_what_is_not_finite_count_for_nothing():

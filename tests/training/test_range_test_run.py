@@ -200,6 +200,23 @@ def test_a_later_stage_begins_with_what_the_ones_before_kept(loops, data, tmp_pa
             assert same == (taken or name == "conv1"), (stage, name)
 
 
+@pytest.mark.parametrize(("ours", "theirs"), [("plain", "concat_pool"), ("concat_pool", "plain")])
+def test_the_head_of_another_kind_is_left_out(ours, theirs, loops, data, tmp_path):
+    labels = find_learning_rate(IN_STAGES, data_dir=data).full.output_shape[-1]
+    recipe = dataclasses.replace(IN_STAGES, head=ours)
+    source = dataclasses.replace(IN_STAGES, head=theirs, seed=9).build_model(labels)
+    source.save(tmp_path / "other.keras")
+    loop = find_learning_rate(recipe, data_dir=data, stage=2, init_from=tmp_path / "other.keras")
+    fresh = find_learning_rate(recipe, data_dir=data, stage=2)
+    for name, model, same in (
+        ("conv1", source, True),
+        ("conv1", fresh.full, False),
+        ("logits", fresh.full, True),
+    ):
+        kernels = (network.get_layer(name).get_weights()[0] for network in (loop.full, model))
+        assert np.array_equal(*kernels) == same, name
+
+
 @pytest.mark.parametrize("stage", [0, 3])
 def test_a_stage_that_is_not_there_is_named(stage, data):
     with pytest.raises(ValueError, match=f"stage from 1 to 2.*stage={stage}"):
