@@ -115,6 +115,11 @@ class TrainingBatches:
             return self.steps(0, 1).take(0)
         return functools.reduce(tf.data.Dataset.concatenate, batches).prefetch(_AUTO)
 
+    @property
+    def element_spec(self):
+        """The specification of a batch, (inputs, targets), as of `tf.data.Dataset`."""
+        return self.steps(0, 1).element_spec
+
     def _part_of_pass(self, number: int, offset: int, taken: int):
         """Index and number of drawing of each clip (clips, 2); of a streamed set, the data set."""
         generator = np.random.default_rng([self._seed, number])

@@ -172,6 +172,8 @@ def set_up(
         keep_last=plan.keeps_last,
         snapshot_rounds=plan.snapshot_rounds(math.ceil(steps / steps_per_round)),
         strategy=distribution,
+        # With several devices all batches are whole.
+        signature=[batches.element_spec] if devices == 1 else None,
     )
     return Work(loop, batches, clip_steps)
 

@@ -11,6 +11,7 @@ import os
 import pathlib
 import time
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -51,6 +52,8 @@ class TrainingLoop:
         keep_last: Whether `model.keras` is to hold the last round's weights, not the best ones.
         snapshot_rounds: After these rounds a copy of the model is put aside.
         strategy: The `tf.distribute` strategy under which the models were made.
+        signature: What `train_step` takes, where its batches differ in size: without, their order
+            would decide which graphs are made, and a resumed training computes by others.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class TrainingLoop:
         keep_last: bool = False,
         snapshot_rounds: Sequence[int] = (),
         strategy: tf.distribute.Strategy,
+        signature: Sequence[Any] | None = None,
     ) -> None:
         self.run, self.full, self.optimizer = run, full, optimizer
         self.parts, self.mixing, self.multi_label = list(parts), mixing, multi_label
@@ -96,7 +100,7 @@ class TrainingLoop:
         # loop: TensorFlow warns of one that it traces anew again and again, as stages would. No
         # tensor decides what they do, and looking for such conditions in Keras takes seconds.
         options = {"reduce_retracing": True, "autograph": False}
-        self.train_step = tf.function(self._step, **options)
+        self.train_step = tf.function(self._step, input_signature=signature, **options)
         self._validation_step = tf.function(self._validate_batch, **options)
 
     @property

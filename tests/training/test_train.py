@@ -17,7 +17,7 @@ from keras_audio.cli import main
 from keras_audio.files import read_json
 from keras_audio.recipes import with_settings
 from keras_audio.recipes.residual_blocks import ResidualBlocks
-from keras_audio.training import RunFolder, loop, train
+from keras_audio.training import RunFolder, Stopped, loop, train
 
 # M3 on half seconds with a wide first stride: a real network with batch norm, in seconds.
 SETTINGS = [
@@ -79,6 +79,22 @@ def finished(toy_data, tmp_path_factory):
         runs_dir=tmp_path_factory.mktemp("runs"),
         progress=False,
     )
+
+
+def test_a_stop_before_the_smaller_batch_of_a_pass_changes_nothing(toy_data, tmp_path, monkeypatch):
+    how = {"data_dir": toy_data, "progress": False}
+    asked = recipe("epochs=2", "batch_size=24")
+    whole = train(asked, run=tmp_path / "whole", **how)
+    assert len(whole.split["train"]) % 24  # the last batch is smaller
+    with monkeypatch.context() as patch:
+        stopping_at(patch, whole.finished["steps_per_pass"] - 1)
+        with pytest.raises(Stopped):
+            train(asked, run=tmp_path / "run", **how)
+    run = train(asked, run=tmp_path / "run", resume=True, **how)
+    (position, arrays, best), found = final_state(whole.path), final_state(run.path)
+    assert found[0] == position
+    assert all(np.array_equal(arrays[name], found[1][name]) for name in arrays)
+    assert all(np.array_equal(a, b) for a, b in zip(best, found[2], strict=True))
 
 
 def test_the_run_folder_is_complete_and_true(finished, toy_data):
