@@ -16,7 +16,7 @@ def folder(toy_data, tmp_path):
     """A copy of the toy sounds' records that a test may damage."""
     copy = tmp_path / "data" / "toy_sounds"
     shutil.copytree(toy_data / "toy_sounds", copy)
-    (metadata,) = copy.glob("*/*/metadata.json")
+    (metadata,) = copy.glob("8000hz_1ch/*/metadata.json")
     return metadata.parent
 
 
