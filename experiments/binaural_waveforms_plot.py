@@ -4,16 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from standalone_svg import standalone_svg
 
-from keras_audio.evaluation.plots import COLORS, svg_element
+from keras_audio.evaluation.plots import COLORS
 
 # A hue a network, on a light page; on a dark one below.
 HUES = {"a": "#1d5fd3", "b": "#b3400d", "c": "#15783a", "d": "#7e22ce"}
-# The file has no page around it, so it brings the colours of both kinds.
 _DARK = {
-    "ink": "#f1f4f9",
-    "muted": "#a3adbd",
-    "line": "#3a4350",
     "a": "#7db2ff",
     "b": "#f08c4e",
     "c": "#5cc98a",
@@ -82,10 +79,7 @@ def accuracy_against_bytes(curves: Sequence[Curve], limit: float) -> str:
     points = [point for curve in curves for run in curve.rounds for point in run]
     summary = f"Accuracy against bytes of {len(curves)} networks: from {_text(max(points))} to "
     summary = summary.replace("1 networks", "1 network") + _text(min(points))
-    svg = svg_element((720, 460), summary, draw, colors=HUES)
-    dark = ";".join(f"--{name}:{color}" for name, color in _DARK.items())
-    style = f"<style>@media (prefers-color-scheme:dark){{svg{{{dark}}}}}</style>"
-    return svg.replace(">", f">{style}", 1) + "\n"
+    return standalone_svg((720, 460), summary, draw, HUES, _DARK)
 
 
 def mean_curve(rounds: Sequence[Sequence[tuple[float, float]]]) -> list[tuple[float, float]]:

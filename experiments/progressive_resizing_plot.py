@@ -5,16 +5,13 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from standalone_svg import standalone_svg
 
-from keras_audio.evaluation.plots import COLORS, svg_element
+from keras_audio.evaluation.plots import COLORS
 
 # A hue a method, on a light page; on a dark one below.
 HUES = {"baseline": "#4f5d75", "mel": "#1d5fd3", "bilinear": "#b3400d", "combined": "#15783a"}
-# The file has no page around it, so it brings the colours of both kinds.
 _DARK = {
-    "ink": "#f1f4f9",
-    "muted": "#a3adbd",
-    "line": "#3a4350",
     "baseline": "#aab4c8",
     "mel": "#7db2ff",
     "bilinear": "#f08c4e",
@@ -68,10 +65,7 @@ def box_plots(panels: Mapping[str, Sequence[Box]]) -> str:
         all_axes[0].set_ylabel("accuracy %")
 
     size = (60 + 110 * sum(widths), 380)
-    svg = svg_element(size, _summary(panels), draw, colors=HUES)
-    dark = ";".join(f"--{name}:{color}" for name, color in _DARK.items())
-    style = f"<style>@media (prefers-color-scheme:dark){{svg{{{dark}}}}}</style>"
-    return svg.replace(">", f">{style}", 1) + "\n"
+    return standalone_svg(size, _summary(panels), draw, HUES, _DARK)
 
 
 def _draw_box(axes, place: int, box: Box) -> None:

@@ -41,12 +41,13 @@ IN_STAGES = ProgressiveResizing(
 
 
 @pytest.fixture(scope="module")
-def data(toy_data):
-    """The toy sounds as each of the recipes takes them."""
+def data(tmp_path_factory):
+    """A data folder with the toy sounds as each of the recipes takes them."""
+    folder = tmp_path_factory.mktemp("data")
     forms = {tuple(recipe.records_form.items()) for recipe in RECIPES.values()}
     for form in forms:
-        data_prep.prepare("toy_sounds", **dict(form), data_dir=toy_data, progress=False)
-    return toy_data
+        data_prep.prepare("toy_sounds", **dict(form), data_dir=folder, progress=False)
+    return folder
 
 
 RECIPES = {
