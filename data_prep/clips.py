@@ -61,9 +61,9 @@ class Dataset:
     generate: Callable[[pathlib.Path], Any] | None = None
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)  # Slots: AudioSet has two million of them.
 class Clip:
-    """One sound file and what is known of it.
+    """One sound file, or one row of a file that holds many, and what is known of it.
 
     Attributes:
         clip_id: Unique in the data set and the same wherever it lies.
@@ -73,6 +73,8 @@ class Clip:
         source: The recording it was cut from; clips that share one are never separated.
         attributes: What else is known of it by name, such as its device and city: the same names
             for all clips of a data set.
+        row: The row of the HDF5 pack `file` that holds the clip, from 0; `None` for a sound file
+            of its own.
     """
 
     clip_id: str
@@ -81,6 +83,7 @@ class Clip:
     fold: int
     source: str
     attributes: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
+    row: int | None = None
 
     @property
     def label(self) -> str:
@@ -102,6 +105,8 @@ class ClipList:
         groups: For reports: of an attribute, the values of each group by the group's name.
         held_out_folds: The folds that may be held out; none for any of them.
         unknown_label: The class of everything that is none of the others, where there is one.
+        absent: Ids of clips that the tables list and the source lacks, where that is normal:
+            counted, and no problem.
     """
 
     root: pathlib.Path
@@ -115,6 +120,7 @@ class ClipList:
     )
     held_out_folds: tuple[int, ...] = ()
     unknown_label: str | None = None
+    absent: tuple[str, ...] = ()
 
     def __post_init__(self):
         object.__setattr__(self, "clips", tuple(sorted(self.clips, key=_order)))
@@ -140,15 +146,18 @@ class ClipList:
         digest = hashlib.blake2b(digest_size=16)
         for label in self.labels:
             digest.update(f"{label}\n".encode())
+        packs: dict[str, int] = {}  # Thousands of clips share one, whose size is asked for once.
         for clip in self.clips:
-            try:
-                size = os.path.getsize(self.root / clip.file)
-            except OSError:
-                size = -1
+            if clip.row is None:
+                size = _size(self.root, clip.file)
+            elif (size := packs.get(clip.file)) is None:
+                size = packs[clip.file] = _size(self.root, clip.file)
             classes = clip.labels if self.multi_label else clip.label
             row = (clip.clip_id, clip.file, classes, clip.fold, clip.source, size)
             if clip.attributes:  # Others have the fingerprints that they had before there were any.
                 row += (dict(clip.attributes),)
+            if clip.row is not None:
+                row += (clip.row,)
             digest.update(f"{row!r}\n".encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
 
@@ -338,6 +347,13 @@ def _check_attributes(root: pathlib.Path, clips: Sequence[Clip]) -> None:
                 f"Expected the attributes {', '.join(names) or 'none'} for every clip, got "
                 f"{', '.join(clip.attributes) or 'none'} for {clip.file}. Received: source={root}"
             )
+
+
+def _size(root: pathlib.Path, file: str) -> int:
+    try:
+        return os.path.getsize(f"{root}/{file}")
+    except OSError:
+        return -1
 
 
 def _order(clip: Clip) -> tuple[int, str]:
