@@ -2,7 +2,6 @@
 
 import collections
 import hashlib
-import os
 import pathlib
 from collections.abc import Sequence
 
@@ -13,6 +12,7 @@ from data_prep.clips import (
     read_header,
     read_table,
     relative_file,
+    walk,
     whole_number,
 )
 from keras_audio.audio import AUDIO_SUFFIXES
@@ -229,19 +229,8 @@ def _multi_label_notes(clips: Sequence[Clip]) -> tuple[str, ...]:
 
 def _walk(folder: pathlib.Path, root: pathlib.Path) -> list[str]:
     """List the files below `folder`, relative to `root`, without hidden ones."""
-    found, seen = [], set()
-    for place, folders, files in os.walk(folder, onerror=_raise, followlinks=True):
-        real = os.path.realpath(place)
-        if real in seen:  # A link back up would otherwise be followed for ever.
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if not name.startswith("."):
-                found.append(pathlib.Path(place, name).relative_to(root).as_posix())
-    return found
-
-
-def _raise(error: OSError) -> None:
-    raise error  # os.walk would pass over a folder that cannot be read.
+    return [
+        pathlib.Path(place, name).relative_to(root).as_posix()
+        for place, names in walk(folder)
+        for name in names
+    ]

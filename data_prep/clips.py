@@ -268,6 +268,32 @@ def find_root(source: pathlib.Path, table: str, inner: str, card: DatasetCard) -
     )
 
 
+def walk(folder: pathlib.Path) -> Iterator[tuple[str, list[str]]]:
+    """Go through a folder and those below it, in order, without what is hidden.
+
+    Links are followed, each folder once.
+
+    Yields:
+        The path of a folder, and the names of the files in it.
+
+    Raises:
+        OSError: If one of them cannot be read.
+    """
+    seen = set()
+    for place, folders, files in os.walk(folder, onerror=_raise, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:  # A link back up would otherwise be followed for ever.
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield place, sorted(name for name in files if not name.startswith("."))
+
+
+def _raise(error: OSError) -> None:
+    raise error  # os.walk would pass over a folder that cannot be read.
+
+
 def _check_header(
     path: pathlib.Path,
     header: list[str] | None,
