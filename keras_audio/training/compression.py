@@ -23,8 +23,7 @@ from keras_audio.files import locked, read_json, replacing, write_csv, write_jso
 from keras_audio.training.compression_settings import Settings, Until
 from keras_audio.training.environment import describe_environment
 from keras_audio.training.fitting import Plan, fit, fitting_seed
-from keras_audio.training.run_folder import RunFolder
-from keras_audio.training.trainer import (
+from keras_audio.training.opening import (
     COMPRESSION,
     INITIAL_MODEL,
     begin_run,
@@ -32,8 +31,9 @@ from keras_audio.training.trainer import (
     discard_run,
     file_digest,
     lock_of,
-    open_data,
 )
+from keras_audio.training.run_folder import RunFolder
+from keras_audio.training.trainer import open_data
 
 # Of a score: 0.8625 - 0.05 is to be no more than 0.8125.
 _ROUNDING = 1e-9

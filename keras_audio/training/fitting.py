@@ -16,6 +16,7 @@ from keras_audio.recipes import Recipe
 from keras_audio.training.loop import TrainingLoop
 from keras_audio.training.run_folder import RunFolder
 from keras_audio.training.stopping import stop_requests
+from keras_audio.training.workers import Workers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,6 +114,7 @@ def set_up(
     *,
     folder: RunFolder | None = None,
     distribution: tf.distribute.Strategy | None = None,
+    workers: Workers | None = None,
     few_steps: bool = False,
 ) -> Work:
     """Put together what makes the steps of `plan`.
@@ -124,12 +126,14 @@ def set_up(
         plan: By what.
         folder: The run folder; None for steps of which nothing is kept.
         distribution: The strategy; None for the present one.
+        workers: The processes under it; None for this one alone.
         few_steps: Whether so few steps are made that inputs are not worth keeping.
 
     Raises:
-        ValueError: If the batches are smaller than the number of devices.
+        ValueError: If the batches cannot be divided among the devices.
     """
     distribution = distribution or tf.distribute.get_strategy()
+    workers = workers or Workers(distribution)
     recipe = dataclasses.replace(plan.recipe, seed=plan.seed)
     with distribution.scope():
         mixing, place = recipe.build_mixing() or (None, recipe.clip_boundary)
@@ -139,9 +143,10 @@ def set_up(
         if mixing is not None:
             mixing.build(None)
     devices = distribution.num_replicas_in_sync
-    if recipe.batch_size < devices:
+    if recipe.batch_size < devices or (workers.count > 1 and recipe.batch_size % devices):
+        needed = "a multiple of" if workers.count > 1 else "at least"
         raise ValueError(
-            f"Expected batch_size to be at least {devices}, the number of devices. "
+            f"Expected batch_size to be {needed} {devices}, the number of devices. "
             f"Received: batch_size={recipe.batch_size}"
         )
     # With several devices a smaller batch could leave one without a clip, and batch norm's mean
@@ -154,6 +159,7 @@ def set_up(
         clip_steps,
         batch_size=recipe.batch_size,
         seed=recipe.seed,
+        **({"workers": (workers.index, workers.count)} if workers.count > 1 else {}),
         **options,
     )
     steps, steps_per_round = plan.length(batches.steps_per_pass)
@@ -172,6 +178,7 @@ def set_up(
         keep_last=plan.keeps_last,
         snapshot_rounds=plan.snapshot_rounds(math.ceil(steps / steps_per_round)),
         strategy=distribution,
+        workers=workers,
         # With several devices all batches are whole.
         signature=[batches.element_spec] if devices == 1 else None,
     )
@@ -186,6 +193,7 @@ def fit(
     plan: Plan,
     *,
     distribution: tf.distribute.Strategy | None = None,
+    workers: Workers | None = None,
     max_steps: int | None = None,
     progress: bool = True,
 ) -> None:
@@ -200,11 +208,12 @@ def fit(
         split: Which of its clips train, and by which the best round is chosen.
         plan: How long, and by what.
         distribution: The strategy; None for the present one.
+        workers: The processes under it; None for this one alone.
         max_steps: Batches a round at most, of training and of validation.
         progress: Whether to show a progress bar and a line a round.
 
     Raises:
-        ValueError: If the batches are smaller than the number of devices.
+        ValueError: If the batches cannot be divided among the devices.
         Stopped: If the process got SIGTERM or SIGINT; a checkpoint was written.
     """
     loop, batches, clip_steps = set_up(
@@ -214,6 +223,7 @@ def fit(
         plan,
         folder=folder,
         distribution=distribution,
+        workers=workers,
         few_steps=max_steps is not None,
     )
     recipe = plan.recipe
@@ -226,12 +236,12 @@ def fit(
         max_samples=recipe.max_samples,
         # What is cut short below would never be read to its end.
         keep_inputs=max_steps is None and recipe.training_data.get("keep_inputs", False),
-    ).dataset
+        **({"workers": (workers.index, workers.count)} if workers and workers.count > 1 else {}),
+    )
     staged = plan.stages > 1
     if max_steps is not None and max_steps < steps_per_round:
         steps = math.ceil(steps / steps_per_round) * max_steps
         steps_per_round = max_steps
-        validation = validation.take(max_steps)
     with stop_requests() as stop:
         position = loop.train(
             batches,
@@ -239,6 +249,7 @@ def fit(
             steps=steps,
             steps_per_round=steps_per_round,
             stop=stop,
+            validation_steps=max_steps,
             stage=plan.number if staged else None,
             comparable=plan.comparable,
             progress=progress,

@@ -6,9 +6,11 @@ there bit for bit, with the state of callbacks, running metrics and the order of
 
 import contextlib
 import dataclasses
+import itertools
 import math
 import os
 import pathlib
+import signal
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -18,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from keras_audio.data import TrainingBatches
+from keras_audio.data import EvaluationBatches, TrainingBatches
 from keras_audio.files import replacing
 from keras_audio.training.averaging import WeightAverage
 from keras_audio.training.checkpoint import (
@@ -29,8 +31,14 @@ from keras_audio.training.checkpoint import (
     save_checkpoint,
 )
 from keras_audio.training.position import Position
+from keras_audio.training.replicas import draw_apart, joint_batch_norms
 from keras_audio.training.run_folder import RunFolder
+from keras_audio.training.scores import clip_scores, mean_average_precision
 from keras_audio.training.stopping import Stopped, StopRequest
+from keras_audio.training.workers import Workers
+
+# Whether any worker was told to stop is asked every so many steps, since all have to ask at once.
+_STEPS_BETWEEN_QUESTIONS = 10
 
 
 class TrainingLoop:
@@ -52,6 +60,7 @@ class TrainingLoop:
         keep_last: Whether `model.keras` is to hold the last round's weights, not the best ones.
         snapshot_rounds: After these rounds a copy of the model is put aside.
         strategy: The `tf.distribute` strategy under which the models were made.
+        workers: The processes under it.
         signature: What `train_step` takes, where its batches differ in size: without, their order
             would decide which graphs are made, and a resumed training computes by others.
     """
@@ -71,11 +80,14 @@ class TrainingLoop:
         keep_last: bool = False,
         snapshot_rounds: Sequence[int] = (),
         strategy: tf.distribute.Strategy,
+        workers: Workers,
         signature: Sequence[Any] | None = None,
     ) -> None:
         self.run, self.full, self.optimizer = run, full, optimizer
         self.parts, self.mixing, self.multi_label = list(parts), mixing, multi_label
-        self.monitor, self.strategy = monitor, strategy
+        self.monitor, self.strategy, self.workers = monitor, strategy, workers
+        self._devices = strategy.num_replicas_in_sync
+        self._classes = full.output_shape[-1]
         self.keep_last, self.snapshot_rounds = keep_last, set(snapshot_rounds)
         self.steering = list(callbacks)
         # Front ends have no weights, so that all are in the last part.
@@ -111,11 +123,12 @@ class TrainingLoop:
     def train(
         self,
         batches: TrainingBatches,
-        validation_batches: tf.data.Dataset,
+        validation_batches: EvaluationBatches,
         *,
         steps: int,
         steps_per_round: int,
         stop: StopRequest,
+        validation_steps: int | None = None,
         stage: int | None = None,
         comparable: bool = True,
         progress: bool = True,
@@ -127,7 +140,9 @@ class TrainingLoop:
             validation_batches: The held-out batches.
             steps: Steps at most.
             steps_per_round: Steps from a validation to the next; the last round may be shorter.
-            stop: Asks for an end at the next step.
+            stop: Asks for an end at the next step; of one of several workers, at one of the next
+                ten.
+            validation_steps: Validation batches at most; for smoke tests.
             stage: Number of the stage, from 0, of a training that has several.
             comparable: Whether the stage before measured as this one does, so that the best round
                 may be one of it.
@@ -138,6 +153,7 @@ class TrainingLoop:
         """
         self._stop, self._show, self._staged = stop, progress, stage is not None
         self._steps, self._steps_per_round, self._batches = steps, steps_per_round, batches
+        self._validation_steps = validation_steps
         rounds = math.ceil(steps / steps_per_round)
         callbacks = keras.callbacks.CallbackList(
             [
@@ -149,6 +165,8 @@ class TrainingLoop:
         callbacks.on_train_begin()
         if self.checkpoint.is_file():
             self._take_up(stage or 0, comparable)
+        if self._devices > 1:
+            draw_apart(self.strategy, [*self.variables["network"], *self.variables["mixing"]])
         place = self.position
         self._settle()
         self._started = time.monotonic() - place.seconds
@@ -160,7 +178,7 @@ class TrainingLoop:
             dynamic_ncols=True,
         )
         following = self._following_batches(self._stage_round * steps_per_round + place.step)
-        with self._bar:
+        with self._bar, joint_batch_norms(self.network, self._devices > 1):
             while self._stage_round < rounds and not place.finished:
                 logs = self._run_round(following, validation_batches)
                 self.network.stop_training = False
@@ -190,8 +208,16 @@ class TrainingLoop:
         while first < self._steps:
             count = min(self._batches.chunk(first), self._steps - first)
             dataset = self._batches.steps(first, count)
-            yield from self.strategy.experimental_distribute_dataset(dataset)
+            yield from self._distributed(dataset)
             first += count
+
+    def _distributed(self, dataset: tf.data.Dataset):
+        """Each device's part of the batches."""
+        if self.workers.count == 1:
+            return self.strategy.experimental_distribute_dataset(dataset)
+        # Each worker reads its own part of a batch already; TensorFlow would have all read all.
+        dataset = dataset.rebatch(self._batches.batch_size // self._devices)
+        return self.strategy.distribute_datasets_from_function(lambda context: dataset)
 
     def _run_round(self, following: Iterator, validation_batches) -> dict[str, float]:
         place = self.position
@@ -207,7 +233,8 @@ class TrainingLoop:
             if self._bar.update():
                 means = self._means()
                 self._bar.set_postfix({name: f"{mean:.3f}" for name, mean in means.items()})
-            self._check_stop()
+            if self.workers.count == 1 or place.step % _STEPS_BETWEEN_QUESTIONS == 0:
+                self._check_stop()
         means = self._means()
         if not np.isfinite(means["loss"]):
             raise ValueError(
@@ -267,7 +294,9 @@ class TrainingLoop:
 
     def _save_model(self, path: pathlib.Path) -> None:
         with self._averaged(), replacing(path) as temporary:
-            self.full.save(temporary)
+            # What is saved does not say on how many devices it was trained.
+            with joint_batch_norms(self.network, False):
+                self.full.save(temporary)
 
     def _averaged(self) -> contextlib.AbstractContextManager:
         return contextlib.nullcontext() if self.average is None else self.average.in_place()
@@ -288,6 +317,9 @@ class TrainingLoop:
             self.run.write_history(self.position.history)
 
     def _check_stop(self) -> None:
+        if self.workers.count > 1 and self.workers.any(self._stop.signal_number is not None):
+            # Told so or not, all stop where one does.
+            self._stop.signal_number = self._stop.signal_number or signal.SIGTERM
         if self._stop.signal_number is None:
             return
         place = self.position
@@ -300,11 +332,11 @@ class TrainingLoop:
             self._stop.signal_number,
         )
 
-    def _validate(self, batches: tf.data.Dataset) -> dict[str, float]:
+    def _validate(self, batches: EvaluationBatches) -> dict[str, float]:
         loss = correct = count = 0.0
         targets, probabilities = [], []
         with self._averaged():
-            for inputs, batch_targets in batches:
+            for inputs, batch_targets in itertools.islice(batches.dataset, self._validation_steps):
                 if self._stop.signal_number is not None:
                     break
                 loss_sum, correct_sum, predicted = self._validation_step(inputs, batch_targets)
@@ -315,9 +347,14 @@ class TrainingLoop:
         # The last step of the round counts as done, so this begins anew after a resume. Not before
         # the raw weights are back: they are what the checkpoint holds.
         self._check_stop()
+        loss, correct, count = self.workers.sum(np.array([loss, correct, count], np.float64))
         if not self.multi_label:
             return {"val_loss": loss / count, "val_accuracy": correct / count}
-        precision = mean_average_precision(np.concatenate(targets), np.concatenate(probabilities))
+        rows = [
+            self.workers.gather(np.concatenate([np.zeros((0, self._classes), np.float32), *parts]))
+            for parts in (targets, probabilities)
+        ]
+        precision = mean_average_precision(*rows)
         return {"val_loss": loss / count, "val_mean_average_precision": precision}
 
     def _step(self, batch) -> None:
@@ -337,7 +374,8 @@ class TrainingLoop:
         replicas = tf.distribute.get_replica_context()
         global_count = replicas.all_reduce(tf.distribute.ReduceOp.SUM, count)
         with tf.GradientTape() as tape:
-            losses, correct, penalty, _ = self._losses(network(inputs, training=True), targets)
+            outputs = network(inputs, training=True)
+            losses, correct, penalty, _ = clip_scores(network, outputs, targets, self.multi_label)
             # Each device adds its part of the mean over the whole batch.
             loss = tf.reduce_sum(losses) / global_count + penalty / replicas.num_replicas_in_sync
             scaled = self.optimizer.scale_loss(loss)
@@ -349,34 +387,8 @@ class TrainingLoop:
     def _validate_batch(self, inputs: tf.Tensor, targets: tf.Tensor):
         for part in self.parts:
             inputs = part(inputs, training=False)
-        losses, correct, penalty, probabilities = self._losses(inputs, targets)
+        losses, correct, penalty, probabilities = clip_scores(
+            self.network, inputs, targets, self.multi_label
+        )
         count = tf.cast(tf.shape(targets)[0], tf.float32)
         return tf.reduce_sum(losses) + penalty * count, tf.reduce_sum(correct), probabilities
-
-    def _losses(self, outputs: tf.Tensor, targets: tf.Tensor):
-        """Cross-entropy and correctness a clip, the L2 penalty of the weights, probabilities."""
-        probabilities = tf.cast(outputs, tf.float32)
-        if self.multi_label:
-            losses = keras.losses.binary_crossentropy(targets, probabilities)
-            correct = tf.zeros_like(losses)
-        else:
-            losses = keras.losses.categorical_crossentropy(targets, probabilities)
-            correct = keras.metrics.categorical_accuracy(targets, probabilities)
-        penalties = [tf.cast(loss, tf.float32) for loss in self.network.losses]
-        penalty = tf.add_n(penalties) if penalties else tf.constant(0.0)
-        return losses, tf.cast(correct, tf.float32), penalty, probabilities
-
-
-def mean_average_precision(targets: np.ndarray, probabilities: np.ndarray) -> float:
-    """Average precision of each class that occurs, and their mean.
-
-    Args:
-        targets: (clips, classes), 0 or 1.
-        probabilities: (clips, classes).
-    """
-    from sklearn.metrics import average_precision_score
-
-    occurs = targets.any(axis=0)
-    if not occurs.any():
-        return 0.0
-    return float(average_precision_score(targets[:, occurs], probabilities[:, occurs]))

@@ -15,8 +15,9 @@ from keras_audio.recipes import Recipe
 from keras_audio.schedules import LossWatch, RangeTest, SuggestedRates, suggest_rates
 from keras_audio.training.fitting import Plan, set_up
 from keras_audio.training.loop import TrainingLoop
+from keras_audio.training.opening import source_file
 from keras_audio.training.statistics import feature_statistics
-from keras_audio.training.trainer import check_clips, open_data, source_file
+from keras_audio.training.trainer import check_clips, open_data
 
 
 @dataclasses.dataclass(frozen=True)
