@@ -7,7 +7,6 @@ import math
 import os
 import pathlib
 import sys
-import textwrap
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ import keras_audio
 from keras_audio.cli_find_lr import find_lr
 from keras_audio.cli_litert import export_run_to_litert
 from keras_audio.cli_parser import build_parser
+from keras_audio.cli_prepare import datasets, prepare
 from keras_audio.cli_recipe import asked_recipe
 from keras_audio.quiet import import_tensorflow
 from keras_audio.recipes import Recipe
@@ -42,58 +42,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"keras-audio: {error}", file=sys.stderr)
         return 2
-
-
-def datasets(options: argparse.Namespace) -> None:
-    """List the data sets that `prepare` knows."""
-    import data_prep
-
-    cards = data_prep.cards()
-    if options.json:
-        import dataclasses
-
-        print(json.dumps([dataclasses.asdict(card) for card in cards], indent=2))
-        return
-    for card in cards:
-        folds = f"{card.folds} folds" if card.folds else "folds made for you"
-        folds = "one official split" if card.folds == 1 else folds
-        size = f"{card.clips} clips, {card.classes} classes" if card.clips else "any sounds"
-        print(f"{card.name:21} {card.title}: {size}, {folds}")
-        facts = {"licence": card.licence, "get it": card.url, "layout": card.layout}
-        for name, fact in facts.items():
-            if fact:
-                print(
-                    textwrap.fill(
-                        fact,
-                        100,
-                        initial_indent=f"{'':22}{name}: ",
-                        subsequent_indent=" " * 32,
-                        break_long_words=False,
-                    )
-                )
-        print()
-
-
-def prepare(options: argparse.Namespace) -> int:
-    """Decode a data set once into records."""
-    import data_prep
-
-    result = data_prep.prepare(
-        options.name,
-        source=options.source,
-        sample_rate=options.sample_rate,
-        channels=options.channels,
-        data_dir=options.data_dir,
-        dataset_name=options.rename,
-        pitch_variants=options.pitch_variants,
-        resampling=options.resampling,
-        allow_missing=options.allow_missing,
-        force=options.force,
-        jobs=options.jobs,
-    )
-    if not result.reused:  # otherwise `prepare` has said so, as it names what is missing
-        print(f"{result.clips} clips in {result.path}")
-    return 1 if result.missing else 0
 
 
 def models(options: argparse.Namespace) -> None:

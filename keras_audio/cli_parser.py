@@ -4,7 +4,7 @@ import argparse
 import shutil
 
 import keras_audio
-from keras_audio import cli_find_lr
+from keras_audio import cli_find_lr, cli_prepare
 from keras_audio.cli_types import (
     add_data_dir,
     add_dataset,
@@ -73,56 +73,15 @@ def _demo(verbs) -> None:
 
 
 def _datasets(verbs) -> None:
-    verb = _verb(
-        verbs,
-        "datasets",
-        "List the data sets that `prepare` knows",
-        "  keras-audio datasets\n  keras-audio datasets --json",
-    )
-    verb.add_argument("--json", action="store_true", help="print JSON")
+    summary = "List the data sets that `prepare` knows"
+    verb = _verb(verbs, "datasets", summary, cli_prepare.DATASETS_EXAMPLES)
+    cli_prepare.add_datasets(verb)
 
 
 def _prepare(verbs) -> None:
-    verb = _verb(
-        verbs,
-        "prepare",
-        "Decode a data set once into records",
-        "  keras-audio prepare toy_sounds\n"
-        "  keras-audio prepare esc10 --source ESC-50-master --sample-rate 8000\n"
-        "  keras-audio prepare urbansound8k --source UrbanSound8K --sample-rate 8000\n"
-        "  keras-audio prepare esc50 --source ESC-50-master  # at 44100 Hz\n"
-        "  keras-audio prepare toy_scenes/1a  # 10-s stereo scenes, generated\n"
-        "  keras-audio prepare audio_folder --source my_sounds --name mine --sample-rate 8000",
-        "Decode, mix down and resample every clip of a data set once, and write TFDS records.",
-    )
-    verb.add_argument("name", help="a data set of `keras-audio datasets`")
-    verb.add_argument(
-        "--source", metavar="DIR", help="where the data set lies (audio_folder: or a CSV)"
-    )
-    verb.add_argument(
-        "--sample-rate", type=int, metavar="HZ", help="of the records (default: the data set's)"
-    )
-    verb.add_argument(
-        "--channels", type=int, metavar="N", help="1 mono, 2 stereo (default: the data set's)"
-    )
-    verb.add_argument(
-        "--pitch-variants",
-        type=int,
-        default=0,
-        metavar="N",
-        help="also keep N pitch-shifted copies of each clip, for recipes that draw from them",
-    )
-    verb.add_argument(
-        "--resampling",
-        choices=("soxr", "fourier"),
-        help="how clips get their rate: with soxr's filter, or by the Fourier transform of the "
-        "whole clip (default: the data set's)",
-    )
-    verb.add_argument("--name", dest="rename", metavar="NAME", help="name of an audio_folder set")
-    verb.add_argument("--allow-missing", action="store_true", help="go on without bad files")
-    verb.add_argument("--force", action="store_true", help="prepare again")
-    verb.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
-    add_data_dir(verb)
+    summary = "Decode a data set once into records"
+    examples, description = cli_prepare.PREPARE_EXAMPLES, cli_prepare.PREPARE_DESCRIPTION
+    cli_prepare.add_prepare(_verb(verbs, "prepare", summary, examples, description))
 
 
 def _models(verbs) -> None:
