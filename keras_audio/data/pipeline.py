@@ -14,7 +14,8 @@ import psutil
 import tensorflow as tf
 from tqdm import tqdm
 
-from keras_audio.data.records import Clip, Records
+from keras_audio.data.clip_table import Clip
+from keras_audio.data.records import Records
 
 _AUTO = tf.data.AUTOTUNE
 _BAR = {"disable": None, "dynamic_ncols": True}

@@ -1,6 +1,5 @@
 """Reading what `keras-audio prepare` wrote: TFDS records, without the code that built them."""
 
-import dataclasses
 import functools
 import os
 import pathlib
@@ -11,35 +10,8 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from keras_audio.audio import check_resampling
+from keras_audio.data.clip_table import Clip
 from keras_audio.files import folder_name, read_json
-
-
-@dataclasses.dataclass(frozen=True)
-class Clip:
-    """One clip of the records, without its samples.
-
-    Args:
-        clip_id: Unique name of the clip in its data set.
-        source: The recording that the clip was cut from.
-        fold: The official fold.
-        labels: Indices into the class names, ascending: exactly one, unless the set is multi-label.
-        hash: Digest of the int16 samples.
-        samples: Samples per channel.
-        attributes: What else is known of the clip by name, such as its device; often nothing.
-    """
-
-    clip_id: str
-    source: str
-    fold: int
-    labels: tuple[int, ...]
-    hash: str
-    samples: int
-    attributes: dict[str, str] = dataclasses.field(default_factory=dict, hash=False)
-
-    @property
-    def label(self) -> int:
-        """The only class of a clip of a single-label data set."""
-        return self.labels[0]
 
 
 class Records:

@@ -3,7 +3,8 @@
 import dataclasses
 import itertools
 
-from keras_audio.data.records import Clip, Records
+from keras_audio.data.clip_table import Clip
+from keras_audio.data.records import Records
 
 
 @dataclasses.dataclass(frozen=True)
