@@ -111,6 +111,16 @@ def for_dataset(name: str) -> tuple[Download, ...]:
     return tuple(download for download in _table() if download.dataset == name)
 
 
+def names() -> tuple[str, ...]:
+    """The data sets that have such files.
+
+    Example:
+        >>> names()[:2]
+        ('urbansound8k', 'ravdess')
+    """
+    return tuple(dict.fromkeys(download.dataset for download in _table()))
+
+
 def manual_steps(name: str) -> str:
     """What is to be got by hand and put where, in a few lines; empty if `fetch` gets everything.
 
