@@ -12,6 +12,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import keras_audio
+from keras_audio.cli_fetch import fetch
 from keras_audio.cli_find_lr import find_lr
 from keras_audio.cli_litert import export_run_to_litert
 from keras_audio.cli_parser import build_parser
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = build_parser().parse_args(arguments)
     try:
-        if options.verb not in ("datasets", "demo"):
+        if options.verb not in ("datasets", "demo", "fetch"):
             import_tensorflow()
         return _VERBS[options.verb](options) or 0
     except BrokenPipeError:  # `keras-audio predict ... | head`
@@ -330,7 +331,7 @@ def demo(options: argparse.Namespace) -> int:
 _VERBS = {
     verb.__name__.replace("_", "-"): verb
     for verb in (
-        *(demo, datasets, prepare, models, find_lr),
+        *(demo, datasets, fetch, prepare, models, find_lr),
         *(train, evaluate, compress, export, predict),
     )
 }

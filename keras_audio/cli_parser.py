@@ -4,7 +4,7 @@ import argparse
 import shutil
 
 import keras_audio
-from keras_audio import cli_find_lr, cli_prepare
+from keras_audio import cli_fetch, cli_find_lr, cli_prepare
 from keras_audio.cli_types import (
     add_data_dir,
     add_dataset,
@@ -38,8 +38,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=keras_audio.__version__)
     verbs = parser.add_subparsers(metavar="VERB", dest="verb", required=True)
-    before, after = (_demo, _datasets, _prepare, _models), (_evaluate, _compress, _export, _predict)
-    for add in (*before, _find_lr, _train, *after):
+    before = (_demo, _datasets, _fetch, _prepare, _models, _find_lr)
+    for add in (*before, _train, _evaluate, _compress, _export, _predict):
         add(verbs)
     return parser
 
@@ -99,6 +99,12 @@ def _models(verbs) -> None:
         metavar="SECONDS",
         help="also what a sound of this length costs",
     )
+
+
+def _fetch(verbs) -> None:
+    summary = "Download a data set, check it and unpack it"
+    verb = _verb(verbs, "fetch", summary, cli_fetch.EXAMPLES, cli_fetch.DESCRIPTION)
+    cli_fetch.add_fetch(verb)
 
 
 def _find_lr(verbs) -> None:
