@@ -51,6 +51,7 @@ def read_classes(path: pathlib.Path) -> dict[str, str]:
 _NAME_OF = read_classes(_OWN_CLASSES)
 # The names of the classes in their official order.
 LABELS = tuple(_NAME_OF.values())
+_INDEX_OF = {mid: index for index, mid in enumerate(_NAME_OF)}
 
 
 def check_classes(path: pathlib.Path) -> None:
@@ -132,14 +133,14 @@ def _row(
     video, _, _, mids = match.groups()
     if (labels := labels_of.get(mids)) is None:
         chosen = mids.split(",")
-        unknown = sorted(set(chosen) - _NAME_OF.keys())
+        unknown = sorted(set(chosen) - _INDEX_OF.keys())
         if unknown or len(set(chosen)) != len(chosen):
             raise ValueError(
                 f"Expected different ones of the {len(_NAME_OF)} classes in line {number} of "
                 f"{path}{', got ' + unknown[0] if unknown else ''}. Received: line={line[:200]!r}"
             )
-        names = {_NAME_OF[mid] for mid in chosen}
-        labels = labels_of[mids] = tuple(label for label in LABELS if label in names)
+        indices = sorted(_INDEX_OF[mid] for mid in chosen)
+        labels = labels_of[mids] = tuple(LABELS[index] for index in indices)
     return video, labels
 
 
