@@ -5,6 +5,7 @@ which data sets there are. Neither needs TensorFlow until records are written.
 """
 
 from data_prep.clips import DatasetCard
-from data_prep.preparation import PrepareResult, cards, prepare
+from data_prep.preparation import PrepareResult, prepare
+from data_prep.registry import cards
 
 __all__ = ["DatasetCard", "PrepareResult", "cards", "prepare"]

@@ -1,8 +1,7 @@
-"""`prepare`: from sound files to records, whole or not at all; `cards`: what can be prepared."""
+"""`prepare`: from sound files to records, whole or not at all."""
 
 import contextlib
 import dataclasses
-import difflib
 import os
 import pathlib
 import re
@@ -11,38 +10,11 @@ import sys
 import time
 from collections.abc import Iterator
 
-from data_prep import (
-    audio_folder,
-    esc10,
-    esc50,
-    ravdess,
-    tau_urban_2019,
-    tau_urban_2020,
-    toy_scenes,
-    toy_sounds,
-    urbansound8k,
-)
 from data_prep.clips import RECORDS_VERSION, ClipList, Dataset, DatasetCard
+from data_prep.registry import DATASETS, find_dataset
 from keras_audio.audio import check_channels, check_resampling, check_sample_rate
 from keras_audio.files import folder_name, locked, read_json
 
-_DATASETS = {
-    dataset.card.name: dataset
-    for dataset in (
-        Dataset(toy_sounds.CARD, toy_sounds.list_clips, toy_sounds.write_toy_sounds),
-        *(
-            Dataset(module.CARD, module.list_clips)
-            for module in (audio_folder, esc10, esc50, urbansound8k, ravdess)
-        ),
-        *tau_urban_2019.DATASETS,
-        *tau_urban_2020.DATASETS,
-        *toy_scenes.DATASETS,
-    )
-}
-_FAMILIES = {
-    family: [member for member in _DATASETS if member.startswith(f"{family}/")]
-    for family in (name.partition("/")[0] for name in _DATASETS if "/" in name)
-}
 # A worker starts in half a second, the time of about this many clips.
 _CLIPS_WORTH_A_WORKER = 64
 # Beyond what a disk should be asked to hold.
@@ -68,16 +40,6 @@ class PrepareResult:
     missing: tuple[str, ...] = ()
     reused: bool = False
     notes: tuple[str, ...] = ()
-
-
-def cards() -> tuple[DatasetCard, ...]:
-    """The cards of all data sets.
-
-    Example:
-        >>> [card.name for card in cards()][:4]
-        ['toy_sounds', 'audio_folder', 'esc10', 'esc50']
-    """
-    return tuple(dataset.card for dataset in _DATASETS.values())
 
 
 def prepare(
@@ -107,7 +69,7 @@ def prepare(
     for once more from the same source, they are returned at once.
 
     Args:
-        name: The data set, one of `cards()`.
+        name: The data set, one of `data_prep.cards()`.
         source: Its folder (or the CSV of `audio_folder`); `None` for those that are generated, and
             for records that exist.
         sample_rate: Hz of the records; `None` for the card's.
@@ -138,7 +100,7 @@ def prepare(
         ('toy_sounds/8000hz_1ch/1.0.0', ())
     """
     started = time.perf_counter()
-    dataset = _dataset(name)
+    dataset = find_dataset(name)
     rate = check_sample_rate(dataset.card.sample_rate if sample_rate is None else sample_rate)
     channels = check_channels(dataset.card.channels if channels is None else channels)
     if channels > 2:
@@ -190,17 +152,6 @@ def prepare(
     return result
 
 
-def _dataset(name: str) -> Dataset:
-    if name not in _DATASETS:
-        near = difflib.get_close_matches(str(name), [*_FAMILIES, *_DATASETS], n=1)
-        meant = [member for known in near for member in _FAMILIES.get(known, [known])]
-        hint = f" (did you mean {' or '.join(meant)}?)" if meant else ""
-        raise ValueError(
-            f"Expected one of the data sets {', '.join(_DATASETS)}{hint}. Received: name={name!r}"
-        )
-    return _DATASETS[name]
-
-
 def _check_dataset_name(name: str, dataset_name: str | None) -> str:
     own = folder_name(name)
     if dataset_name is None:
@@ -211,7 +162,7 @@ def _check_dataset_name(name: str, dataset_name: str | None) -> str:
             "Expected a name of lower-case letters, digits and underscores, beginning with a "
             f"letter. Received: dataset_name={dataset_name!r}"
         )
-    if dataset_name != own and dataset_name in (*map(folder_name, _DATASETS), "sources"):
+    if dataset_name != own and dataset_name in (*map(folder_name, DATASETS), "sources"):
         raise ValueError(
             f"Expected a name that no other data set has. Received: dataset_name={dataset_name!r}"
         )
