@@ -5,7 +5,7 @@ import dataclasses
 import itertools
 import os
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from keras_audio.files import replacing
 _HASH_BYTES = 16
 # An int64 array.array is "q" on every system that TensorFlow runs on.
 _WHOLE = "q"
+_ARRAYS = ("folds", "labels", "label_ends", "hashes", "samples", "shards", "offsets")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +63,7 @@ class ClipTable(Sequence[Clip]):
         samples: Samples per channel, int64 (clips,).
         shards: The number of the file of its fold's records that holds the clip, from 0, int32
             (clips,); -1 where that is not known.
+        offsets: The byte at which the clip's record begins in that file, int64 (clips,), likewise.
         attributes: By name, a number for each clip, int32 (clips,), and what the numbers mean.
 
     Example:
@@ -79,24 +81,32 @@ class ClipTable(Sequence[Clip]):
     hashes: np.ndarray
     samples: np.ndarray
     shards: np.ndarray
+    offsets: np.ndarray
     attributes: Mapping[str, tuple[np.ndarray, Strings]] = dataclasses.field(default_factory=dict)
 
     @classmethod
-    def from_clips(cls, clips: Iterable[Clip], shards: int | Iterable[int] = -1) -> "ClipTable":
+    def from_clips(
+        cls,
+        clips: Iterable[Clip],
+        shards: int | Iterable[int] = -1,
+        offsets: int | Iterable[int] = -1,
+    ) -> "ClipTable":
         """Make a table of clips, which may come one by one.
 
         Args:
             clips: The clips, all with the same attributes.
             shards: The number of the file that holds each, or that holds all.
+            offsets: The byte at which the record of each begins in its file.
 
         Raises:
-            ValueError: If a clip has other attributes than the first, a hash that is none, or no
-                shard.
+            ValueError: If a clip has other attributes than the first, or a hash that is none; or if
+                there are fewer shards or offsets than clips.
         """
         ids, sources = StringsBuilder(), StringsBuilder()
         whole = {name: array.array(_WHOLE) for name in ("folds", "labels", "ends", "samples")}
-        numbers, hashes = array.array(_WHOLE), bytearray()
-        shards = itertools.repeat(shards) if isinstance(shards, int) else iter(shards)
+        places = {"shards": array.array(_WHOLE), "offsets": array.array(_WHOLE)}
+        given = {"shards": _for_each(shards), "offsets": _for_each(offsets)}
+        hashes = bytearray()
         codes: dict[str, array.array] = {}
         values: dict[str, dict[str, int]] = {}
         for count, clip in enumerate(clips):
@@ -108,20 +118,20 @@ class ClipTable(Sequence[Clip]):
                     f"Expected the attributes {', '.join(codes) or 'none'} for every clip. "
                     f"Received: {', '.join(clip.attributes) or 'none'} for {clip.clip_id}"
                 )
-            digest = _hash_bytes(clip)
-            number = next(shards, None)
-            if number is None:
-                raise ValueError(
-                    f"Expected a shard for every clip. Received: shards for the first {count}"
-                )
+            hashes += _hash_bytes(clip)
             ids.append(clip.clip_id)
             sources.append(clip.source)
             whole["folds"].append(clip.fold)
             whole["labels"].extend(clip.labels)
             whole["ends"].append(len(whole["labels"]))
             whole["samples"].append(clip.samples)
-            hashes += digest
-            numbers.append(number)
+            for name, column in places.items():
+                number = next(given[name], None)
+                if number is None:
+                    raise ValueError(
+                        f"Expected {name} for every clip. Received: {name} for the first {count}"
+                    )
+                column.append(number)
             for name, value in clip.attributes.items():
                 codes[name].append(values[name].setdefault(value, len(values[name])))
         return cls(
@@ -132,7 +142,8 @@ class ClipTable(Sequence[Clip]):
             np.array(whole["ends"], np.int64),
             np.frombuffer(bytes(hashes), np.uint8).reshape(-1, _HASH_BYTES),
             np.array(whole["samples"], np.int64),
-            np.array(numbers, np.int32),
+            np.array(places["shards"], np.int32),
+            np.array(places["offsets"], np.int64),
             {name: (np.array(codes[name], np.int32), Strings.of(values[name])) for name in codes},
         )
 
@@ -173,6 +184,7 @@ class ClipTable(Sequence[Clip]):
             self.hashes[indices],
             self.samples[indices],
             self.shards[indices],
+            self.offsets[indices],
             {name: (codes[indices], values) for name, (codes, values) in self.attributes.items()},
         )
 
@@ -196,7 +208,7 @@ class ClipTable(Sequence[Clip]):
                 )
         columns = {
             name: np.concatenate([getattr(table, name) for table in tables])
-            for name in ("folds", "labels", "hashes", "samples", "shards")
+            for name in ("folds", "labels", "hashes", "samples", "shards", "offsets")
         }
         return ClipTable(
             ids=Strings.concatenate([table.ids for table in tables]),
@@ -210,10 +222,7 @@ class ClipTable(Sequence[Clip]):
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the table to an .npz, whole or not at all; equal tables give equal bytes."""
-        arrays = {
-            name: getattr(self, name)
-            for name in ("folds", "labels", "label_ends", "hashes", "samples", "shards")
-        }
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
         texts = {"ids": self.ids, "sources": self.sources}
         texts["attributes"] = Strings.of(self.attributes)
         for number, coded in enumerate(self.attributes.values()):
@@ -248,10 +257,7 @@ class ClipTable(Sequence[Clip]):
         def strings(name: str) -> Strings:
             return Strings(file[name], file[f"{name}_ends"])
 
-        columns: dict[str, Any] = {
-            name: file[name]
-            for name in ("folds", "labels", "label_ends", "hashes", "samples", "shards")
-        }
+        columns: dict[str, Any] = {name: file[name] for name in _ARRAYS}
         attributes = {
             name: (file[f"attribute{number}"], strings(f"values{number}"))
             for number, name in enumerate(strings("attributes"))
@@ -260,8 +266,8 @@ class ClipTable(Sequence[Clip]):
 
     def _check(self) -> None:
         """Refuse columns that do not go together."""
-        lengths = {name: len(getattr(self, name)) for name in ("sources", "folds", "label_ends")}
-        lengths |= {name: len(getattr(self, name)) for name in ("hashes", "samples", "shards")}
+        lengths = {name: len(getattr(self, name)) for name in ("sources", *_ARRAYS)}
+        del lengths["labels"]
         lengths |= {name: len(codes) for name, (codes, _) in self.attributes.items()}
         for name, length in lengths.items():
             if length != len(self):
@@ -273,6 +279,10 @@ class ClipTable(Sequence[Clip]):
         ):
             if np.any(np.diff(ends, prepend=0) < 0) or (len(ends) and ends[-1] != len(whole)):
                 raise ValueError(f"{name} with other ends")
+
+
+def _for_each(given: int | Iterable[int]) -> Iterator[int]:
+    return itertools.repeat(given) if isinstance(given, int) else iter(given)
 
 
 def _hash_bytes(clip: Clip) -> bytes:

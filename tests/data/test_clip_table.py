@@ -27,10 +27,11 @@ def some_clips(count=7, seed=0, **attributes):
 
 def test_a_table_is_a_sequence_of_the_clips_it_was_made_of():
     clips = some_clips(device=["a", "b", ""], city=["Zürich"])
-    table = ClipTable.from_clips(iter(clips), shards=[3, 1, 4, 1, 5, 9, 2])
+    table = ClipTable.from_clips(iter(clips), shards=[3, 1, 4, 1, 5, 9, 2], offsets=range(0, 14, 2))
     assert list(table) == clips and len(table) == 7
     assert (table[-1], table[0]) == (clips[-1], clips[0])
     assert table.shards.tolist() == [3, 1, 4, 1, 5, 9, 2]
+    assert table.offsets.tolist() == [0, 2, 4, 6, 8, 10, 12]
     assert list(table.sources) == [clip.source for clip in clips]
     assert [table.labels_of(row).tolist() for row in range(7)] == [list(c.labels) for c in clips]
     with pytest.raises(IndexError):
@@ -58,9 +59,12 @@ def test_parts_of_tables_and_tables_together():
 
 def test_a_file_gives_the_table_back(tmp_path):
     clips = some_clips(9, device=["x", "y"], city=["é", ""])
-    ClipTable.from_clips(clips, shards=range(9)).save(tmp_path / "fold1.index.npz")
+    ClipTable.from_clips(clips, shards=range(9), offsets=range(9, 18)).save(
+        tmp_path / "fold1.index.npz"
+    )
     table = ClipTable.load(tmp_path / "fold1.index.npz")
     assert list(table) == clips and table.shards.tolist() == list(range(9))
+    assert table.offsets.tolist() == list(range(9, 18))
     ClipTable.from_clips([]).save(tmp_path / "none.npz")
     assert list(ClipTable.load(tmp_path / "none.npz")) == []
 
@@ -116,6 +120,8 @@ def test_clips_that_fit_in_no_table_are_named():
             ClipTable.from_clips([Clip("0-1.wav", "0", 1, (0,), bad, 5)])
     with pytest.raises(ValueError, match="shards for the first 1"):
         ClipTable.from_clips(some_clips(2), shards=[0])
+    with pytest.raises(ValueError, match="offsets for the first 1"):
+        ClipTable.from_clips(some_clips(2), offsets=[0])
 
 
 def test_digests_tell_texts_apart():
@@ -134,4 +140,4 @@ def test_a_clip_of_a_table_takes_about_a_hundred_bytes():
     table = ClipTable.from_clips(clips)
     size, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert len(table) == 20_000 and size < 110 * len(table)
+    assert len(table) == 20_000 and size < 120 * len(table)
