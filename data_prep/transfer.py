@@ -199,8 +199,8 @@ def _attempt(
             moved(-there)
             there = 0
             partial.unlink(missing_ok=True)
-        if start != there:
-            raise _Lost(f"{response.status_code} {response.reason}: not what was asked for")
+            if response.status_code != 200:
+                raise _Lost(f"{response.status_code} {response.reason}: not what was asked for")
         goal = size if size is not None else total
         if total is not None and (total != goal or total > most):
             raise ValueError(
