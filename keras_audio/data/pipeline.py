@@ -45,12 +45,17 @@ class TrainingBatches:
         keep_inputs: Run the clip steps once a clip and keep what they give, where they give all
             clips one shape and it fits in a quarter of the memory, in place of once a pass. For
             clips that are neither cropped nor replaced by variants.
+        workers: The number of this pipeline, from 0, and how many there are, one in each of several
+            processes that train together: each gives its part of every batch, and runs the clip
+            steps of those clips alone. Joined in the order of their numbers, the parts are the
+            batch that a single pipeline gives. With several, `whole_batches` is implied.
 
     Attributes:
+        batch_size: Clips a batch, of all workers together.
         steps_per_pass: Batches a pass.
 
     Raises:
-        ValueError: If `whole_batches` leaves no batch.
+        ValueError: If `whole_batches` leaves no batch, or the workers cannot share one evenly.
     """
 
     def __init__(
@@ -66,10 +71,18 @@ class TrainingBatches:
         balanced: bool = False,
         whole_batches: bool = False,
         keep_inputs: bool = False,
+        workers: tuple[int, int] = (0, 1),
     ) -> None:
+        self._worker, self._workers = _check_workers(workers)
+        if batch_size % self._workers:
+            raise ValueError(
+                f"Expected batch_size to be a multiple of {self._workers}, the number of workers. "
+                f"Received: {batch_size=}"
+            )
+        whole_batches = whole_batches or self._workers > 1
         self._source = _Source(records, folds)
         self._clip_steps = clip_steps
-        self._batch_size, self._seed, self._whole = batch_size, seed, whole_batches
+        self.batch_size, self._seed, self._whole = batch_size, seed, whole_batches
         self._crop, self._random_crop = crop_samples, random_crop
         clips = self._source.clips
         self._rates = _balanced_rates(clips) if balanced else np.ones(len(clips))
@@ -110,7 +123,8 @@ class TrainingBatches:
         if self._source.in_memory and self._whole and parts:
             # Every part fills its batches, so that one pipeline serves all.
             parts = [np.concatenate(parts)]
-        batches = [self._examples(part).batch(self._batch_size) for part in parts]
+        own = self.batch_size // self._workers
+        batches = [self._examples(part).batch(own) for part in parts]
         if not batches:
             # No step is asked for: a data set of the same elements, but of none.
             return self.steps(0, 1).take(0)
@@ -124,12 +138,16 @@ class TrainingBatches:
     def _part_of_pass(self, number: int, offset: int, taken: int):
         """Index and number of drawing of each clip (clips, 2); of a streamed set, the data set."""
         generator = np.random.default_rng([self._seed, number])
-        clips = slice(offset * self._batch_size, (offset + taken) * self._batch_size)
+        clips = slice(offset * self.batch_size, (offset + taken) * self.batch_size)
         counts = _systematic_counts(self._rates, generator)
         first_draw = number * len(counts)
         if self._source.in_memory:
             order = generator.permutation(np.repeat(np.arange(len(counts)), counts))
-            return np.stack([order, first_draw + np.arange(len(order))], axis=1)[clips]
+            pairs = np.stack([order, first_draw + np.arange(len(order))], axis=1)[clips]
+            if self._workers == 1:
+                return pairs
+            parts = pairs.reshape(taken, self._workers, self.batch_size // self._workers, 2)
+            return parts[:, self._worker].reshape(-1, 2)
         seed = int(generator.integers(2**31))
         return (
             self._source.stream(counts, seed, first_draw)
@@ -204,6 +222,8 @@ class EvaluationBatches:
         max_samples: Where longer clips are cut; None takes them whole.
         keep_inputs: Keep what the clip steps give, where it fits in a quarter of the memory, in
             place of making it anew each time that the data set is read to its end.
+        workers: The number of this pipeline, from 0, and how many there are: each gives a share of
+            the clips.
 
     Attributes:
         dataset: A data set of (inputs, targets (batch, classes) float32).
@@ -220,7 +240,9 @@ class EvaluationBatches:
         batch_size: int,
         max_samples: int | None = None,
         keep_inputs: bool = False,
+        workers: tuple[int, int] = (0, 1),
     ) -> None:
+        worker, count = _check_workers(workers)
         source = _Source(records, folds, variants=False)
         lengths = [min(clip.samples, max_samples or clip.samples) for clip in source.clips]
         shapes = {
@@ -233,6 +255,10 @@ class EvaluationBatches:
         size = sum(4 * math.prod(shape[1:]) * len(own) for shape, own in groups.items())
         if not source.in_memory and len(groups) > 1:
             batch_size, groups = 1, {(): list(range(len(source.clips)))}
+        groups = {
+            shape: own[len(own) * worker // count : len(own) * (worker + 1) // count]
+            for shape, own in groups.items()
+        }
 
         def load(index: tf.Tensor, audio: tf.Tensor):
             return _run(clip_steps, audio[:max_samples]), source.targets(index)
@@ -244,7 +270,7 @@ class EvaluationBatches:
                     num_parallel_calls=_AUTO,
                 )
             else:
-                clips = source.stored_order()
+                clips = source.stored_order().skip(min(indices, default=0)).take(len(indices))
             return clips.map(load, num_parallel_calls=_AUTO).batch(batch_size)
 
         self.order = np.array([index for indices in groups.values() for index in indices], np.int64)
@@ -333,6 +359,16 @@ class _Source:
             .enumerate(first_draw)
             .map(lambda draw, clip: (clip[0], draw, clip[1]))
         )
+
+
+def _check_workers(workers: tuple[int, int]) -> tuple[int, int]:
+    index, number = workers
+    if not 0 <= index < number:
+        raise ValueError(
+            "Expected the number of a worker, from 0, and how many workers there are. "
+            f"Received: {workers=}"
+        )
+    return index, number
 
 
 def _memory() -> float:

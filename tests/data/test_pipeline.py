@@ -102,6 +102,51 @@ def test_whole_batches_leave_out_the_rest_of_each_pass(records, clip_steps):
         TrainingBatches(records, [2], clip_steps, batch_size=1000, seed=0, whole_batches=True)
 
 
+@pytest.mark.parametrize("options", [{}, {"keep_inputs": True}, {"crop_samples": 2000}])
+def test_the_parts_of_several_workers_are_the_batches_of_one(records, clip_steps, options):
+    options |= {"whole_batches": True, "seed": 3}
+    alone = batches(records, clip_steps, 5, 9, **options)
+    parts = [batches(records, clip_steps, 5, 9, workers=(i, 4), **options) for i in range(4)]
+    assert {len(x) for part in parts for x, _ in part} == {4}
+    joined = [
+        tuple(np.concatenate([part[step][side] for part in parts]) for side in (0, 1))
+        for step in range(9)
+    ]
+    assert same(joined, alone)
+
+
+def test_several_workers_leave_out_what_fills_no_batch(records, clip_steps):
+    assert len(records.clips([2, 3])) % 16
+    data = TrainingBatches(records, [2, 3], clip_steps, batch_size=16, seed=0, workers=(1, 2))
+    assert data.steps_per_pass == len(records.clips([2, 3])) // 16
+    with pytest.raises(ValueError, match="multiple of 3, the number of workers.*batch_size=16"):
+        TrainingBatches(records, [2, 3], clip_steps, batch_size=16, seed=0, workers=(1, 3))
+    for workers in ((2, 2), (-1, 2), (0, 0)):
+        with pytest.raises(ValueError, match="number of a worker, from 0.*workers="):
+            EvaluationBatches(records, [1], clip_steps, batch_size=4, workers=workers)
+
+
+@pytest.mark.parametrize("steps", ["one shape", "own lengths"])
+def test_several_workers_evaluate_a_share_each(records, clip_steps, as_they_are, steps):
+    model = clip_steps if steps == "one shape" else as_they_are
+    alone = EvaluationBatches(records, [1], model, batch_size=3)
+    rows = [row.tobytes() for x, _ in alone.dataset for row in x.numpy()]
+    expected = dict(zip(alone.order, rows, strict=True))
+    found, shares = {}, []
+    for worker in range(3):
+        data = EvaluationBatches(records, [1], model, batch_size=3, workers=(worker, 3))
+        rows = [row for x, _ in data.dataset for row in x.numpy()]
+        assert data.steps == len(list(data.dataset))
+        found |= {i: row.tobytes() for i, row in zip(data.order, rows, strict=True)}
+        shares.append(len(rows))
+    assert found == expected and sum(shares) == len(expected)
+    if model is clip_steps:
+        assert max(shares) - min(shares) <= 1
+    # More workers than clips: some have none.
+    nothing = EvaluationBatches(records, [1], model, batch_size=3, workers=(0, 1000))
+    assert list(nothing.dataset) == [] and nothing.steps == len(nothing.order) == 0
+
+
 def test_inputs_that_are_kept_are_those_made_anew_each_pass(records, clip_steps, monkeypatch):
     made, run = [], pipeline._run
     monkeypatch.setattr(pipeline, "_run", lambda *given: made.append(None) or run(*given))
