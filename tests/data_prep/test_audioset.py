@@ -109,7 +109,7 @@ def test_some_of_the_tables_are_enough(tmp_path, tables):
 
 
 @pytest.mark.parametrize(
-    ("table", "note"),
+    ("table", "consequence"),
     [
         (
             "eval",
