@@ -4,6 +4,7 @@ import difflib
 
 from data_prep import (
     audio_folder,
+    audioset,
     esc10,
     esc50,
     ravdess,
@@ -21,7 +22,7 @@ DATASETS = {
         Dataset(toy_sounds.CARD, toy_sounds.list_clips, toy_sounds.write_toy_sounds),
         *(
             Dataset(module.CARD, module.list_clips)
-            for module in (audio_folder, esc10, esc50, urbansound8k, ravdess)
+            for module in (audio_folder, esc10, esc50, urbansound8k, ravdess, audioset)
         ),
         *tau_urban_2019.DATASETS,
         *tau_urban_2020.DATASETS,
