@@ -1,6 +1,7 @@
 """RAVDESS: 1440 spoken sentences by 24 actors in eight emotions."""
 
 import collections
+import filecmp
 import itertools
 import pathlib
 import re
@@ -33,6 +34,8 @@ CARD = DatasetCard(
 )
 
 _CLIPS_AN_ACTOR = 60
+# Two of the official files are the same, byte for byte.
+_TWINS = ("03-01-03-01-02-01-07.wav", "03-01-03-01-02-02-07.wav")
 _FOLD_OF = {actor: fold for fold, actors in enumerate(FOLDS, start=1) for actor in actors}
 _NAME = re.compile(r"03-01-(0[1-8])-(0[12])-0[12]-0[12]-(0[1-9]|1[0-9]|2[0-4])\.wav", re.ASCII)
 
@@ -42,8 +45,7 @@ def list_clips(source: pathlib.Path) -> ClipList:
 
     A file that lies there several times, as in copies that hold the archive twice, counts once. A
     clip's source is its actor, who is in one fold alone: the paper's folds are by actor too. Two
-    of the official files hold the same samples (03-01-03-01-02-01-07 and 03-01-03-01-02-02-07),
-    both of actor 7.
+    of the official files hold the same samples, both of actor 7: both are kept, and a note says so.
 
     Args:
         source: The folder that the archive was unpacked in.
@@ -61,7 +63,11 @@ def list_clips(source: pathlib.Path) -> ClipList:
     clips = tuple(_clip(path, source) for path in paths.values())
     notes = (f"files that lie there again, counted once: {repeats}",) if repeats else ()
     return ClipList(
-        root=source, labels=LABELS, clips=clips, missing=tuple(_missing(paths)), notes=notes
+        root=source,
+        labels=LABELS,
+        clips=clips,
+        missing=tuple(_missing(paths)),
+        notes=notes + _twin_notes(paths),
     )
 
 
@@ -99,6 +105,16 @@ def _clip(path: pathlib.Path, source: pathlib.Path) -> Clip:
         labels=(LABELS[int(emotion) - 1],),
         fold=_FOLD_OF[int(actor)],
         source=path.parent.name,
+    )
+
+
+def _twin_notes(paths: dict[str, pathlib.Path]) -> tuple[str, ...]:
+    twins = [paths[name] for name in _TWINS if name in paths]
+    if len(twins) < 2 or not filecmp.cmp(*twins, shallow=False):
+        return ()
+    return (
+        f"one sound under two names, as published: {' and '.join(_TWINS)}; both are by one actor, "
+        "and so in one fold",
     )
 
 

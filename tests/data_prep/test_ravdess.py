@@ -20,6 +20,10 @@ STEREO = (
     *("03-01-03-01-02-01-20", "03-01-06-01-01-02-20"),
 )
 TWINS = ("03-01-03-01-02-01-07", "03-01-03-01-02-02-07")
+TWIN_NOTE = (
+    "one sound under two names, as published: 03-01-03-01-02-01-07.wav and "
+    "03-01-03-01-02-02-07.wav; both are by one actor, and so in one fold"
+)
 
 
 def official_names():
@@ -64,7 +68,8 @@ def test_the_official_layout(archive):
     card = ravdess.CARD
     assert len(clip_list.clips) == card.clips == 1440
     assert clip_list.labels == card.labels and len(card.labels) == card.classes
-    assert (clip_list.folds, clip_list.missing, clip_list.notes) == ((1, 2, 3, 4), (), ())
+    assert (clip_list.folds, clip_list.missing) == ((1, 2, 3, 4), ())
+    assert clip_list.notes == (TWIN_NOTE,)
     counts = collections.Counter(clip.label for clip in clip_list.clips)
     assert counts.pop("neutral") == 96 and set(counts.values()) == {192} and len(counts) == 7
     by_id = {clip.clip_id: clip for clip in clip_list.clips}
@@ -84,8 +89,8 @@ def test_folds_are_whole_actors_half_of_them_men():
 def test_records(archive, tmp_path):
     result = data_prep.prepare("ravdess", source=archive, data_dir=tmp_path, progress=False)
     assert result.path.parent.name == "44100hz_1ch"
-    # The twins share a fold, so that no note is due.
-    assert (result.clips, result.missing, result.notes) == (1440, (), ())
+    # The twins share a fold, so that none is due on clips in two of them.
+    assert (result.clips, result.missing, result.notes) == (1440, (), (TWIN_NOTE,))
     examples, metadata = records(result.path)
     assert metadata["labels"] == list(ravdess.LABELS) and metadata["folds"] == [1, 2, 3, 4]
     assert {example["audio"].shape[1] for example in examples.values()} == {1}
@@ -101,6 +106,39 @@ def test_records(archive, tmp_path):
         split = make_split(read, fold)
         assert (len(split.train), len(split.validation)) == (1080, 360)
         assert {clip.source for clip in split.validation} == {f"Actor_{a:02}" for a in actors}
+
+
+@pytest.mark.parametrize("length", [2, 3])
+def test_chunks_as_the_official_files_have_them(tmp_path, length):
+    """FACTS: `fmt `, `FLLR`, `data`, `LIST`, `bext`, `_PMX`, of odd length in half the files."""
+    samples = np.random.default_rng(0).integers(-32768, 32768, 4800).astype("<i2")
+    chunks = {
+        b"fmt ": struct.pack("<HHIIHH", 1, 1, 48000, 96000, 2, 16),
+        b"FLLR": bytes(4000 + length),
+        b"data": samples.tobytes(),
+        b"LIST": b"INFOISFT" + struct.pack("<I", 10 + length) + b"recorder".ljust(10 + length),
+        b"bext": bytes(600 + length),
+        b"_PMX": b"<x:xmpmeta>".ljust(60 + length),
+    }
+    body = b"WAVE"
+    for name, content in chunks.items():
+        body += name + struct.pack("<I", len(content)) + content + b"\0" * (len(content) % 2)
+    file = tmp_path / "Actor_12" / "03-01-06-01-02-01-12.wav"
+    file.parent.mkdir()
+    file.write_bytes(b"RIFF" + struct.pack("<I", len(body)) + body)
+    write_sound(tmp_path / "Actor_01" / "03-01-01-01-01-01-01.wav")  # another fold
+    result = data_prep.prepare(
+        "ravdess", source=tmp_path, sample_rate=48000, data_dir=tmp_path, progress=False,
+        allow_missing=True,
+    )  # fmt: skip
+    examples, _ = records(result.path)
+    assert (examples["03-01-06-01-02-01-12"]["audio"][:, 0] == samples).all()
+
+
+def test_twins_that_differ_are_no_twins(tmp_path):
+    for seed, name in enumerate(TWINS):
+        write_sound(tmp_path / "Actor_07" / f"{name}.wav", seed=seed)
+    assert ravdess.list_clips(tmp_path).notes == ()
 
 
 @pytest.mark.parametrize("inner", ["", "Audio_Speech_Actors_01-24", "a/b"])
@@ -123,7 +161,7 @@ def test_a_copy_that_holds_everything_twice(archive, tmp_path):
     assert {clip.file.split("/")[0] for clip in clip_list.clips} == set(
         f"Actor_{actor:02}" for actor in range(1, 25)
     )
-    assert clip_list.notes == ("files that lie there again, counted once: 1440",)
+    assert clip_list.notes == ("files that lie there again, counted once: 1440", TWIN_NOTE)
 
 
 def test_copies_that_differ_are_refused(tmp_path):
