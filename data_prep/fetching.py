@@ -78,8 +78,8 @@ def fetch(
 
     Raises:
         ValueError: If there is nothing that could be fetched of it, if there is not enough space,
-            if a server has not what the table says or brings nothing new for several attempts, if
-            an archive is malicious, or if another process fetches the same.
+            if a server has not what the table says or cannot be reached, if an archive is
+            malicious, or if another process fetches the same.
         OSError: If something cannot be written.
     """
     wanted = plan(name, parts)

@@ -36,8 +36,8 @@ class Patience:
     """How long a server is given.
 
     Attributes:
-        attempts: How many times in a row it may bring nothing new.
-        wait: Seconds before the second of them; each further time is twice as long, up to two
+        attempts: How many attempts in a row may fail, with new bytes of the first at most.
+        wait: Seconds after the first of them; after each further one it is twice as long, up to two
             minutes, unless the server says how long.
         timeout: Seconds without a byte after which a connection counts as lost.
     """
@@ -133,8 +133,8 @@ def download(
         can have sent the end of another one.
 
     Raises:
-        ValueError: If the server has no such file or one of another size, or if it brings nothing
-            new for several attempts.
+        ValueError: If the server has no such file or one of another size, or if several attempts
+            in a row fail.
         OSError: If it cannot be written.
     """
     failures, best = 0, _size(path)
@@ -154,9 +154,9 @@ def download(
             best = max(best, there)
             if failures >= patience.attempts:
                 raise ValueError(
-                    f"Expected {'all' if size is None else size} bytes, got {there} before "
-                    f"{failures} attempts in a row brought nothing new ({_reason(error)}); the "
-                    f"same command goes on from there. Received: url={url}"
+                    f"Expected {'all' if size is None else size} bytes, got {there} and no more "
+                    f"in {failures} attempts ({_reason(error)}); the same command goes on from "
+                    f"there. Received: url={url}"
                 ) from error
             wait = getattr(error, "wait", None) or patience.wait * 2 ** (failures - 1)
             wait = min(wait, _LONGEST_WAIT)
@@ -220,6 +220,7 @@ def _attempt(
                         f"Received: url={url}"
                     )
                 file.write(chunk)
+                file.flush()  # what is written survives a kill of this process
                 moved(len(chunk))
     if goal is not None and there < goal:
         raise _Lost(f"the connection ended after {there} bytes of {goal}")

@@ -9,8 +9,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import pytest
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
-# What the tests of several rooms use: the harness of the networks, broken and untrained runs.
-sys.path += [str(REPOSITORY / "tests" / room) for room in ("models", "training", "evaluation")]
+# What the tests of several rooms use: the harness of the networks, broken and untrained runs, a
+# server that misbehaves.
+sys.path += [
+    str(REPOSITORY / "tests" / room) for room in ("models", "training", "evaluation", "data_prep")
+]
 
 
 @pytest.fixture(scope="session")
