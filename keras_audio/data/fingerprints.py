@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import scipy.fft
 import scipy.ndimage
+import scipy.sparse
 import soxr
 from tqdm import tqdm
 
@@ -130,13 +131,13 @@ def _band_energies(waveform: np.ndarray, rate: int) -> np.ndarray:
     waveform = np.pad(waveform, (margin, margin + max(0, size - len(waveform))))
     window = np.hanning(size).astype(np.float32)
     window *= np.sqrt(2 / (size * np.sum(window**2)))
-    bands = _bands(size, rate)
+    # Sparse, as it is; and a dense product would start a thread a core in each thread that calls.
+    bands = scipy.sparse.csr_array(_bands(size, rate).T)
     frames = np.lib.stride_tricks.sliding_window_view(waveform, size)[::hop]
-    energies = [
-        np.abs(scipy.fft.rfft(frames[first : first + _FRAMES_AT_ONCE] * window, axis=1)) ** 2
-        @ bands
-        for first in range(0, len(frames), _FRAMES_AT_ONCE)
-    ]
+    energies = []
+    for first in range(0, len(frames), _FRAMES_AT_ONCE):
+        spectra = scipy.fft.rfft(frames[first : first + _FRAMES_AT_ONCE] * window, axis=1)
+        energies.append((bands @ (np.abs(spectra) ** 2).T).T)
     smoothing = np.hanning(round(_SMOOTHING / HOP) + 2)[1:-1].astype(np.float32)
     return scipy.ndimage.convolve1d(
         np.concatenate(energies), smoothing / smoothing.sum(), axis=0, mode="constant"
