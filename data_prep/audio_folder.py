@@ -30,6 +30,9 @@ CARD = DatasetCard(
     "with | between them",
     labels=(),
     sample_rate=44100,
+    protocol="A CSV may say the folds. Otherwise there are up to five, every class spread over "
+    "them evenly, the same ones each time. A CSV may say of which recording a clip is, and "
+    "recordings are kept whole; otherwise every file counts as one.",
 )
 
 _COLUMNS = ("filename", "label", "fold", "source")

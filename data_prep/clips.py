@@ -30,6 +30,9 @@ class DatasetCard:
         sample_rate: The rate in Hz that its clips are prepared at unless another is asked for.
         channels: The number of channels that they are prepared with, likewise.
         resampling: How they get that rate, likewise; see `keras_audio.audio.read_audio`.
+        protocol: What the folds and recordings are, in a few sentences.
+        fold_clips: How many clips fold 1, 2, ... has; empty if that depends on the source.
+        class_clips: How many clips each class has in the order of `labels`; empty if nobody knows.
     """
 
     name: str
@@ -44,6 +47,9 @@ class DatasetCard:
     sample_rate: int
     channels: int = 1
     resampling: str = "soxr"
+    protocol: str = ""
+    fold_clips: tuple[int, ...] = ()
+    class_clips: tuple[int, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

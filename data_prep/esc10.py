@@ -24,6 +24,9 @@ CARD = DatasetCard(
     'with "001 - Dog bark/*.ogg" and nine more folders',
     labels=LABELS,
     sample_rate=44100,
+    protocol=f"{esc50.CARD.protocol} They are those of ESC-50.",
+    fold_clips=(80,) * 5,
+    class_clips=(40,) * 10,
 )
 
 # The older set has its own folders, in another order.

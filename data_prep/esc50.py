@@ -28,6 +28,10 @@ CARD = DatasetCard(
     layout="ESC-50-master/ with audio/*.wav and meta/esc50.csv",
     labels=LABELS,
     sample_rate=44100,
+    protocol="Five official folds: hold each out in turn, and report the mean. A clip's recording "
+    "is the one on Freesound that it was cut from; all clips of a recording are in one fold.",
+    fold_clips=(400,) * 5,
+    class_clips=(40,) * 50,
 )
 
 TABLE = "meta/esc50.csv"

@@ -31,6 +31,12 @@ CARD = DatasetCard(
     layout="Actor_01/ to Actor_24/ with 60 files each, 03-01-*.wav, in any folder below the source",
     labels=LABELS,
     sample_rate=44100,
+    protocol="There are no official folds. Here are four, each of three men and three women: "
+    "actors 1 to 6, 7 to 12, 13 to 18 and 19 to 24. What stands for a clip's recording is its "
+    "actor, so that nobody is tested on a voice that was trained on. Five files are stereo, and "
+    "averaged; two of actor 7 hold one sound under two names, and are both kept, in one fold.",
+    fold_clips=(360,) * 4,
+    class_clips=(96, *(192,) * 7),
 )
 
 _CLIPS_AN_ACTOR = 60

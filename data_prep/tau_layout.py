@@ -26,6 +26,14 @@ META = "meta.csv"
 LIST_COLUMNS = ("filename", "scene_label")
 META_COLUMNS = ("filename", "scene_label", "identifier", "source_label")
 
+# What the folds are, for cards.
+PROTOCOL = (
+    "One official split: fold 1 is what it tests on, the only one that can be held out; fold 2 is "
+    "what it trains on. A clip's recording is the location that it was recorded at, such as "
+    "lyon-1162, and no location is on both sides. Device, city and location are recorded with "
+    "every clip."
+)
+
 _TEST_FOLD = 1
 _NAME = re.compile(
     r"audio/(?P<scene>[a-z_]+)-(?P<city>[a-z]+)-(?P<location>[0-9]+)-[0-9]+-(?P<device>[a-z])\.wav",

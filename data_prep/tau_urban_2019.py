@@ -3,7 +3,7 @@
 import functools
 
 from data_prep.clips import Dataset, DatasetCard
-from data_prep.tau_layout import SCENES, UNKNOWN, Task, list_clips
+from data_prep.tau_layout import PROTOCOL, SCENES, UNKNOWN, Task, list_clips
 
 TASKS = {
     "1a": Task(
@@ -37,6 +37,18 @@ _TITLES = {
     "1b": "three devices",
     "1c": "open set",
 }
+_PROTOCOLS = {
+    "1a": "1030 clips are in neither list and left aside.",
+    "1b": "Devices B and C recorded some of what A did; reports tell them apart.",
+    "1c": "Clips of unknown scenes whose location is not known are recordings of their own.",
+}
+# By scene, to train on and to test on; what else the other tasks have is by other devices (1b, of
+# which nothing says the scenes) or of unknown scenes (1c).
+_SCENE_CLIPS = (
+    *(911 + 421, 928 + 415, 902 + 433, 897 + 435, 946 + 386),
+    *(945 + 387, 896 + 441, 924 + 429, 942 + 402, 894 + 436),
+)
+_CLASS_CLIPS = {"1a": _SCENE_CLIPS, "1b": (), "1c": (*_SCENE_CLIPS, 1105 + 345)}
 _RECORDS = {"1a": 2589280, "1b": 2589332, "1c": 2591503}
 
 
@@ -53,6 +65,9 @@ def _dataset(name: str, task: Task) -> Dataset:
         labels=task.labels,
         sample_rate=task.sample_rate,
         channels=task.channels,
+        protocol=f"{PROTOCOL} {_PROTOCOLS[name]}",
+        fold_clips=(task.test_clips, task.train_clips),
+        class_clips=_CLASS_CLIPS[name],
     )
     return Dataset(card, functools.partial(list_clips, task, card))
 
