@@ -12,6 +12,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import keras_audio
+from keras_audio.cli_check import check
 from keras_audio.cli_fetch import fetch
 from keras_audio.cli_find_lr import find_lr
 from keras_audio.cli_litert import export_run_to_litert
@@ -331,7 +332,7 @@ def demo(options: argparse.Namespace) -> int:
 _VERBS = {
     verb.__name__.replace("_", "-"): verb
     for verb in (
-        *(demo, datasets, fetch, prepare, models, find_lr),
+        *(demo, datasets, fetch, prepare, check, models, find_lr),
         *(train, evaluate, compress, export, predict),
     )
 }

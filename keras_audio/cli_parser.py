@@ -4,7 +4,7 @@ import argparse
 import shutil
 
 import keras_audio
-from keras_audio import cli_fetch, cli_find_lr, cli_prepare
+from keras_audio import cli_check, cli_fetch, cli_find_lr, cli_prepare
 from keras_audio.cli_types import (
     add_data_dir,
     add_dataset,
@@ -38,7 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=keras_audio.__version__)
     verbs = parser.add_subparsers(metavar="VERB", dest="verb", required=True)
-    before = (_demo, _datasets, _fetch, _prepare, _models, _find_lr)
+    before = (_demo, _datasets, _fetch, _prepare, _check, _models, _find_lr)
     for add in (*before, _train, _evaluate, _compress, _export, _predict):
         add(verbs)
     return parser
@@ -82,6 +82,12 @@ def _prepare(verbs) -> None:
     summary = "Decode a data set once into records"
     examples, description = cli_prepare.PREPARE_EXAMPLES, cli_prepare.PREPARE_DESCRIPTION
     cli_prepare.add_prepare(_verb(verbs, "prepare", summary, examples, description))
+
+
+def _check(verbs) -> None:
+    summary = "Find leaks between folds, and clips that cannot be used"
+    verb = _verb(verbs, "check", summary, cli_check.EXAMPLES, cli_check.DESCRIPTION)
+    cli_check.add_check(verb)
 
 
 def _models(verbs) -> None:
