@@ -12,7 +12,7 @@ from keras_audio.cli import build_parser
 from keras_audio.recipes import recipe_class, with_settings
 
 REPOSITORY = pathlib.Path(__file__).parent.parent
-PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
 
 
 def commands(page):
