@@ -10,7 +10,7 @@ from file_server import Fault, File, serving
 from shop import FOLDER, SOUNDS, TABLES, fill, inner, open_shop, tree
 
 from data_prep import fetching
-from keras_audio.files import locked
+from keras_audio.files import locked, read_json
 
 
 @pytest.fixture
@@ -148,11 +148,13 @@ def test_one_process_at_a_time(shop):
 
 
 def test_a_record_that_an_archive_brings_counts_for_nothing(empty_shop, tmp_path):
-    digest = "0" * 32
-    forged = {fetching.RECORD: b'{"meta": "%s", "audio": "%s"}' % ((digest.encode(),) * 2)}
-    empty_shop.put(write_zip(tmp_path / "a.zip", HARMLESS | forged), "all")
-    empty_shop.fetch()
-    assert digest.encode() not in (empty_shop.folder / fetching.RECORD).read_bytes()
+    forged = {fetching.RECORD: b'{"audio": "%s"}' % (b"0" * 32)}
+    for part in ("meta", "tables"):  # the first one makes the folder, the other one adds to it
+        empty_shop.put(write_zip(tmp_path / f"{part}.zip", TABLES | forged), part)
+        empty_shop.fetch()
+        assert set(read_json(empty_shop.folder / fetching.RECORD)) == {
+            file.part for file in empty_shop.table
+        }
 
 
 @pytest.mark.parametrize("record", ["{", "[]", ""])

@@ -187,9 +187,7 @@ def test_a_length_that_is_not_the_published_one_is_refused_at_once(server, get, 
 def test_a_length_that_is_a_lie_where_none_is_published(server, get):
     lie = Fault(headers={"Content-Length": "150000"})
     server.files[PATH] = File(CONTENT, ranges=False, faults=[lie] * 3)
-    with pytest.raises(
-        ValueError, match="all bytes, got 100000 and no more in 3 attempts"
-    ):
+    with pytest.raises(ValueError, match="all bytes, got 100000 and no more in 3 attempts"):
         get(size=None)
     assert not (get.folder / "sounds.zip").exists()
 
@@ -213,6 +211,13 @@ def test_more_than_what_is_known_of_it_is_refused(server, get):
     server.files[PATH] = File(CONTENT)
     with pytest.raises(ValueError, match="Expected 60000 at most bytes, the server has 100000"):
         get(size=None, most=60_000)
+
+
+def test_an_end_that_comes_early_where_the_server_tells_no_length(server, get):
+    drop = Fault(headers={"Content-Length": None}, body_bytes=70_000)
+    server.files[PATH] = File(CONTENT, faults=[drop])
+    assert get().path.read_bytes() == CONTENT
+    assert server.ranges == [None, "bytes=70000-"]
 
 
 def test_chunks_and_their_end(server, get):

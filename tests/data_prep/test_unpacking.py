@@ -303,15 +303,16 @@ def test_headers_about_headers_without_end(tmp_path, refused):
 
 @pytest.mark.parametrize("type", [tarfile.REGTYPE, tarfile.XHDTYPE])
 def test_a_tar_that_leads_back(tmp_path, refused, type):
-    """A negative length sends readers to a header that they have read."""
+    """A negative length sends readers to a header that they have read; new ones call it damage."""
     header = tarfile.TarInfo("a")
     header.type = type
     data = bytearray(header.tobuf(tarfile.USTAR_FORMAT))
     data[124:136] = (-1024).to_bytes(12, "big", signed=True)
     data[148:156] = b" " * 8
     data[148:156] = b"%06o\0 " % sum(data)
-    (tmp_path / "a.tar").write_bytes(data + bytes(1024))
-    refused(tmp_path / "a.tar", "Expected an archive")
+    before = [tarfile.TarInfo(name).tobuf(tarfile.USTAR_FORMAT) for name in ("first", "second")]
+    (tmp_path / "a.tar").write_bytes(b"".join(before) + data + bytes(1024))
+    refused(tmp_path / "a.tar", "-1024 bytes|an archive that is whole")
 
 
 @pytest.mark.parametrize("kind", KINDS)
