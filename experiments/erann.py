@@ -96,7 +96,7 @@ def grid(dataset: str, options: argparse.Namespace) -> Iterator[Cell]:
     tables = options.tables or [number for number, name in TABLES.items() if name == dataset]
     if options.dataset is None:
         tables = [table for table in tables if TABLES[table] == dataset]
-    # AudioSet has no folds: its evaluation set is to be fold 1 of the CSV.
+    # Of AudioSet only the evaluation set can be held out, fold 1.
     folds = options.folds or range(1, cells.FOLDS.get(dataset, 1) + 1)
     found: dict[pathlib.Path, Cell] = {}
     for table in tables or [6]:
