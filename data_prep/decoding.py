@@ -8,7 +8,6 @@ import contextlib
 import dataclasses
 import itertools
 import os
-import pathlib
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -16,8 +15,9 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from data_prep.clips import Clip
+from data_prep.form import Form
 from data_prep.pitch import pitch_variants
-from keras_audio.audio import AudioFileError, pcm16_hash, read_audio, to_pcm16
+from keras_audio.audio import AudioFileError, convert_audio, pcm16_hash, read_audio, to_pcm16
 
 # Enough waiting results that no worker idles while one clip is written.
 _CLIPS_IN_FLIGHT = 8
@@ -41,44 +41,46 @@ class Decoded:
     pitch_shifted: np.ndarray | None = None
 
 
-def decode_file(
-    path: str,
-    clip_id: str,
-    sample_rate: int,
-    channels: int,
-    variants: int = 0,
-    resampling: str = "soxr",
-) -> Decoded:
-    """Decode one file; a bad one is reported in the result, not raised."""
+def decode_clip(root: str, clip: Clip, form: Form) -> Decoded:
+    """Decode one clip; a bad one is reported in the result, not raised.
+
+    Args:
+        root: The folder that the clip's file is relative to.
+        clip: A sound file, or a row of a pack.
+        form: What to make of it.
+    """
+    path = os.path.join(root, clip.file)
     try:
-        waveform, _ = read_audio(path, sample_rate, channels, resampling)
+        waveform = _read(path, clip.row, form)
     except AudioFileError as error:
         return Decoded(None, problem=error.reason)
     samples = to_pcm16(waveform)
-    shifted = pitch_variants(samples, sample_rate, clip_id, variants) if variants else None
+    shifted = None
+    if form.pitch_variants:
+        shifted = pitch_variants(samples, form.sample_rate, clip.clip_id, form.pitch_variants)
     return Decoded(samples, hash=pcm16_hash(samples), pitch_shifted=shifted)
+
+
+def _read(path: str, row: int | None, form: Form) -> np.ndarray:
+    if row is None:
+        return read_audio(path, form.sample_rate, form.channels, form.resampling)[0]
+    # HDF5 takes as long to import as all else here, and few data sets need it.
+    from data_prep.packs import read_pack_clip
+
+    waveform, rate = read_pack_clip(path, row)
+    return convert_audio(path, waveform, rate, form.sample_rate, form.channels, form.resampling)
 
 
 class Decoder:
     """Worker processes that decode; a context manager, so that none outlives the build.
 
     Args:
-        sample_rate: The wanted rate in Hz.
-        channels: The wanted number of channels.
+        form: What to make of the clips.
         jobs: How many processes; 1 decodes in this one.
-        variants: How many pitch variants to make of each clip.
-        resampling: See `read_audio`.
     """
 
-    def __init__(
-        self,
-        sample_rate: int,
-        channels: int,
-        jobs: int,
-        variants: int = 0,
-        resampling: str = "soxr",
-    ):
-        self._arguments = (sample_rate, channels, variants, resampling)
+    def __init__(self, form: Form, jobs: int):
+        self._form = form
         self._jobs = jobs
         self._stack = contextlib.ExitStack()
         self._pool = None
@@ -100,26 +102,24 @@ class Decoder:
             self._pool.shutdown(kill_workers=True)
         self._stack.close()
 
-    def decode(self, root: pathlib.Path, clips: Iterable[Clip]) -> Iterator[tuple[Clip, Decoded]]:
-        """Decode clips, giving each in its turn."""
+    def decode(self, root: str | os.PathLike, clips: Iterable[Clip]) -> Iterator[Decoded]:
+        """Decode clips, giving each in its turn; `root` is the folder that holds their files."""
+        root = os.fspath(root)
         if self._pool is None:
             for clip in clips:
-                path = os.fspath(root / clip.file)
-                yield clip, decode_file(path, clip.clip_id, *self._arguments)
+                yield decode_clip(root, clip, self._form)
             return
         clips, waiting = iter(clips), collections.deque()
         for clip in itertools.islice(clips, self._jobs * _CLIPS_IN_FLIGHT):
-            waiting.append((clip, self._submit(root, clip)))
+            waiting.append(self._submit(root, clip))
         while waiting:
-            clip, future = waiting.popleft()
-            decoded = future.result()
-            for following in itertools.islice(clips, 1):
-                waiting.append((following, self._submit(root, following)))
-            yield clip, decoded
+            decoded = waiting.popleft().result()
+            for clip in itertools.islice(clips, 1):
+                waiting.append(self._submit(root, clip))
+            yield decoded
 
-    def _submit(self, root: pathlib.Path, clip: Clip):
-        path = os.fspath(root / clip.file)
-        return self._pool.submit(decode_file, path, clip.clip_id, *self._arguments)
+    def _submit(self, root: str, clip: Clip):
+        return self._pool.submit(decode_clip, root, clip, self._form)
 
 
 def _end_with_parent(parent: int) -> None:

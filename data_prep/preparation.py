@@ -2,23 +2,29 @@
 
 import contextlib
 import dataclasses
+import importlib
 import os
 import pathlib
 import re
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from data_prep.clips import RECORDS_VERSION, ClipList, Dataset, DatasetCard
+from tqdm import tqdm
+
+from data_prep.clips import RECORDS_VERSION, ClipList, Dataset
+from data_prep.form import Form, choose_form
+from data_prep.missing import LISTED, read_missing, shortened
 from data_prep.registry import DATASETS, find_dataset
-from keras_audio.audio import check_channels, check_resampling, check_sample_rate
-from keras_audio.files import folder_name, locked, read_json
+from data_prep.workshop import Workshop, open_workshop
+from keras_audio.files import folder_name, read_json, remove
+
+if TYPE_CHECKING:
+    from data_prep.beam_pipeline import BeamRun
 
 # A worker starts in half a second, the time of about this many clips.
 _CLIPS_WORTH_A_WORKER = 64
-# Beyond what a disk should be asked to hold.
-_MAX_PITCH_VARIANTS = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +61,8 @@ def prepare(
     allow_missing: bool = False,
     force: bool = False,
     jobs: int | None = None,
+    runner: str | None = None,
+    beam_options: str | None = None,
     progress: bool = True,
 ) -> PrepareResult:
     """Write the records of a data set: `<data_dir>/<name>/<rate>hz_<channels>ch/<version>/`.
@@ -66,7 +74,11 @@ def prepare(
     `<rate>hz_<channels>ch_<resampling>`.
 
     The folder appears complete or not at all, and existing records are not written again: asked
-    for once more from the same source, they are returned at once.
+    for once more from the same source, they are returned at once. Of a call that was killed, or
+    refused for its bad files, the next one for the same form takes over the finished shards of
+    256 clips at most whose files have not changed.
+
+    The bytes are the same whatever number of processes decodes, and on whatever runner of Beam.
 
     Args:
         name: The data set, one of `data_prep.cards()`.
@@ -83,6 +95,10 @@ def prepare(
         allow_missing: Go on without files that are missing or bad, and record which.
         force: Write existing records again; the old ones stay until the new are complete.
         jobs: How many processes decode; `None` for as many as there are cores.
+        runner: The runner of Apache Beam that schedules the shards; `None` for this process and its
+            `jobs`. Its workers have to see source and `data_dir` under the same paths. Files that
+            are missing or bad are left out, as with `allow_missing`.
+        beam_options: Options of Beam and the runner; see `data_prep.beam_pipeline.BeamRun`.
         progress: Whether to show a progress bar and remarks on stderr.
 
     Returns:
@@ -101,55 +117,59 @@ def prepare(
     """
     started = time.perf_counter()
     dataset = find_dataset(name)
-    rate = check_sample_rate(dataset.card.sample_rate if sample_rate is None else sample_rate)
-    channels = check_channels(dataset.card.channels if channels is None else channels)
-    if channels > 2:
-        raise ValueError(f"Expected mono or stereo records. Received: channels={channels}")
+    form = choose_form(dataset.card, sample_rate, channels, pitch_variants, resampling)
     if jobs is not None and (not isinstance(jobs, int) or jobs < 1):
         raise ValueError(f"Expected a positive number of processes. Received: jobs={jobs!r}")
-    if type(pitch_variants) is not int or not 0 <= pitch_variants <= _MAX_PITCH_VARIANTS:
-        raise ValueError(
-            f"Expected a number of pitch variants from 0 to {_MAX_PITCH_VARIANTS}. "
-            f"Received: pitch_variants={pitch_variants!r}"
-        )
-    resampling = check_resampling(dataset.card.resampling if resampling is None else resampling)
     dataset_name = _check_dataset_name(name, dataset_name)
-    config_name = f"{rate}hz_{channels}ch"
-    if resampling != "soxr":
-        config_name += f"_{resampling}"
-    if pitch_variants:
-        config_name += f"_{pitch_variants}pitch"
+    beam = _beam(runner, beam_options, jobs)
     data_dir = pathlib.Path(data_dir)
-    folder = data_dir / dataset_name / config_name / RECORDS_VERSION
+    folder = data_dir / dataset_name / form.name / RECORDS_VERSION
 
     if source is not None:
         _existing(source)  # before anything is made for it
     with contextlib.ExitStack() as stack:
         if force or not folder.is_dir():
-            workshop = stack.enter_context(_workshop(data_dir, dataset_name))
+            workshop = stack.enter_context(open_workshop(data_dir, dataset_name))
         # Asked only now: a build killed between its last two steps was just put right, and one
         # that another process ran may have ended.
         if folder.is_dir() and not force:
             result = _reuse(dataset, folder, source)
         else:
-            clip_list = _list_clips(dataset, _source(dataset, source, data_dir, workshop, force))
+            if force:
+                remove(workshop.shards(form.name))
+            source = _source(dataset, source, data_dir, workshop.path, force)
             result = _build(
-                dataset.card,
-                clip_list,
+                dataset,
+                _list_clips(dataset, source),
+                form=form,
                 folder=folder,
                 workshop=workshop,
-                sample_rate=rate,
-                channels=channels,
-                pitch_variants=pitch_variants,
-                resampling=resampling,
-                allow_missing=allow_missing,
-                jobs=_jobs(jobs, len(clip_list.clips) * (1 + pitch_variants)),
+                allow_missing=allow_missing or beam is not None,
+                jobs=jobs,
+                beam=beam,
                 progress=progress,
             )
     result = dataclasses.replace(result, seconds=time.perf_counter() - started)
     if progress:
         _remark(result)
     return result
+
+
+def _beam(runner: str | None, options: str | None, jobs: int | None) -> "BeamRun | None":
+    if runner is None:
+        if options is not None:
+            raise ValueError(
+                "Expected a runner (--runner) for options of Apache Beam. "
+                f"Received: beam_options={options!r}"
+            )
+        return None
+    if jobs is not None:
+        raise ValueError(
+            f"Expected {runner} to say how many work, not --jobs. Received: jobs={jobs}"
+        )
+    from data_prep.beam_pipeline import BeamRun
+
+    return BeamRun(runner, options)
 
 
 def _check_dataset_name(name: str, dataset_name: str | None) -> str:
@@ -225,7 +245,7 @@ def _reuse(
 ) -> PrepareResult:
     try:
         metadata = read_json(folder / "metadata.json")
-        clips, missing = metadata["clips"], tuple(metadata["missing"])
+        clips, missing = metadata["clips"], read_missing(folder, metadata)
         recorded = metadata["dataset"], metadata["source_fingerprint"]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
@@ -245,73 +265,69 @@ def _reuse(
 
 
 def _build(
-    card: DatasetCard,
+    dataset: Dataset,
     clip_list: ClipList,
     *,
+    form: Form,
     folder: pathlib.Path,
-    workshop: pathlib.Path,
-    sample_rate: int,
-    channels: int,
-    pitch_variants: int,
-    resampling: str,
+    workshop: Workshop,
     allow_missing: bool,
-    jobs: int,
+    jobs: int | None,
+    beam: "BeamRun | None",
     progress: bool,
 ) -> PrepareResult:
-    # TensorFlow is not imported before there is something to write.
-    from data_prep.base import write_records
+    # TensorFlow is not imported before there is something to write; here, because at the first
+    # record it would be seconds within the progress bar.
+    importlib.import_module("tensorflow")
+    from data_prep import assembly, shards
+    from data_prep.base import Content
+    from data_prep.decoding import Decoder
 
-    staged, clips, missing, notes = write_records(
-        workshop / "new",
-        dataset_name=folder.parent.parent.name,
-        config_name=folder.parent.name,
-        sample_rate=sample_rate,
-        channels=channels,
-        pitch_variants=pitch_variants,
-        resampling=resampling,
-        clip_list=clip_list,
-        card=card,
-        jobs=jobs,
-        progress=progress,
+    job = shards.Job(
+        root=os.path.abspath(clip_list.root),
+        folder=os.path.abspath(workshop.shards(form.name)),
+        content=Content.of(clip_list),
+        form=form,
     )
+    fingerprint = clip_list.fingerprint()
+    planned = list(shards.plan(job, clip_list))
+    total = len(clip_list.clips)
+    with Decoder(form, _jobs(jobs, total * (1 + form.pitch_variants))) as decoder:
+        reports = shards.keep_finished(job, planned, decoder)
+        kept = len(reports)
+        to_do = [shard for shard in planned if shard.name not in reports]
+        initial = total - sum(len(shard.clips) for shard in to_do)
+        name = folder.parent.parent.name
+        with tqdm(
+            total=total, initial=initial, desc=name, unit="clips", disable=not progress
+        ) as bar:
+            if beam is None:
+                reports |= shards.write_shards(job, to_do, decoder, bar)
+            elif to_do:
+                reports |= beam.write_shards(job, to_do, bar)[0]
+    done = [(shard, reports[shard.name]) for shard in planned]
+    missing = assembly.find_missing(clip_list, done)
     if missing and not allow_missing:
         raise ValueError(
             f"Expected sound files that are all there and readable, got {len(missing)} missing or "
-            f"bad (--allow-missing goes on without them): {'; '.join(missing)}. "
-            f"Received: source={clip_list.root}"
+            "bad (--allow-missing goes on without them; what was decoded is kept for the next "
+            f"call): {shortened(missing)}. Received: source={clip_list.root}"
         )
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    if folder.exists():
-        previous = _previous(workshop, folder)
-        previous.parent.mkdir(parents=True)
-        os.rename(folder, previous)
-    os.rename(staged, folder)
+    made = workshop.path / "new"
+    clips, notes = assembly.assemble(
+        made,
+        dataset_name=name,
+        card=dataset.card,
+        clip_list=clip_list,
+        fingerprint=fingerprint,
+        job=job,
+        done=done,
+        missing=missing,
+    )
+    workshop.publish(made, folder)
+    if kept:
+        notes += (f"taken over from a call that was stopped: {kept} of {len(planned)} shards",)
     return PrepareResult(folder, clips, 0.0, missing, notes=clip_list.notes + notes)
-
-
-@contextlib.contextmanager
-def _workshop(data_dir: pathlib.Path, dataset_name: str) -> Iterator[pathlib.Path]:
-    """Give a folder to build in, for one process at a time; what a killed one left is swept."""
-    workshop = data_dir / ".building" / dataset_name
-    with locked(workshop.with_suffix(".lock"), f"prepare {dataset_name} in {data_dir}"):
-        _sweep(data_dir, workshop)
-        try:
-            yield workshop
-        finally:
-            _sweep(data_dir, workshop)
-
-
-def _sweep(data_dir: pathlib.Path, workshop: pathlib.Path) -> None:
-    """Remove the workshop; if a build was killed between its two renames, undo the first."""
-    for previous in _previous(workshop, workshop).parent.parent.glob(f"*/{RECORDS_VERSION}"):
-        folder = data_dir / workshop.name / previous.parent.name / RECORDS_VERSION
-        if not folder.exists():
-            os.rename(previous, folder)
-    shutil.rmtree(workshop, ignore_errors=True)
-
-
-def _previous(workshop: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
-    return workshop / "previous" / folder.parent.name / RECORDS_VERSION
 
 
 def _remark(result: PrepareResult) -> None:
@@ -319,5 +335,7 @@ def _remark(result: PrepareResult) -> None:
         print(f"note: {note}", file=sys.stderr)
     if result.reused:
         print(f"{result.path} is there already: {result.clips} clips", file=sys.stderr)
-    for problem in result.missing:
+    for problem in result.missing[:LISTED]:
         print(f"missing: {problem}", file=sys.stderr)
+    if (more := len(result.missing) - LISTED) > 0:
+        print(f"missing: {more} more, all of them in {result.path}", file=sys.stderr)

@@ -104,9 +104,41 @@ def read_audio(
     waveform, file_rate = _decode(path)
     if not np.isfinite(waveform).all():
         raise AudioFileError(path, "it holds samples that are not finite numbers")
+    wanted = file_rate if sample_rate is None else sample_rate
+    return convert_audio(path, waveform, file_rate, wanted, channels, resampling), wanted
+
+
+def convert_audio(
+    path: str,
+    waveform: np.ndarray,
+    file_rate: int,
+    sample_rate: int,
+    channels: int | None,
+    resampling: str,
+) -> np.ndarray:
+    """Give a waveform another rate and number of channels, as `read_audio` does.
+
+    Args:
+        path: The file that it is from, for messages.
+        waveform: float32 of shape `(samples, channels)`.
+        file_rate: Its sample rate in Hz.
+        sample_rate: The wanted rate in Hz.
+        channels: The wanted number of channels; `None` keeps them.
+        resampling: See `read_audio`.
+
+    Returns:
+        float32 of shape `(samples, channels)`.
+
+    Raises:
+        AudioFileError: If that cannot be done; see `read_audio`.
+
+    Example:
+        >>> convert_audio("tone.wav", np.ones((4, 2), np.float32), 8000, 8000, 1, "soxr").shape
+        (4, 1)
+    """
     waveform = _convert_channels(path, waveform, channels)
-    if sample_rate is None or sample_rate == file_rate:
-        return waveform, file_rate
+    if sample_rate == file_rate:
+        return waveform
     if sample_rate > file_rate * _MAX_RATE_RATIO or file_rate > sample_rate * _MAX_RATE_RATIO:
         raise AudioFileError(path, f"its sample rate of {file_rate} Hz is beyond reason")
     resampled = _resample(waveform, file_rate, sample_rate, resampling)
@@ -114,7 +146,7 @@ def read_audio(
         raise AudioFileError(
             path, f"its {len(waveform)} samples at {file_rate} Hz are none at {sample_rate} Hz"
         )
-    return np.ascontiguousarray(resampled, dtype=np.float32), sample_rate
+    return np.ascontiguousarray(resampled, dtype=np.float32)
 
 
 def _resample(waveform: np.ndarray, old: int, new: int, resampling: str) -> np.ndarray:

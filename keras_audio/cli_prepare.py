@@ -14,10 +14,13 @@ PREPARE_EXAMPLES = """\
   keras-audio prepare urbansound8k --source UrbanSound8K --sample-rate 8000
   keras-audio prepare esc50 --source ESC-50-master  # at 44100 Hz
   keras-audio prepare toy_scenes/1a  # 10-s stereo scenes, generated
-  keras-audio prepare audio_folder --source my_sounds --name mine --sample-rate 8000"""
-PREPARE_DESCRIPTION = (
-    "Decode, mix down and resample every clip of a data set once, and write TFDS records."
-)
+  keras-audio prepare audio_folder --source my_sounds --name mine --sample-rate 8000
+  keras-audio prepare esc50 --source ESC-50-master --runner DirectRunner \\
+      --beam-options direct_num_workers=4,direct_running_mode=multi_processing"""
+PREPARE_DESCRIPTION = """\
+Decode, mix down and resample every clip of a data set once, and write TFDS records, in shards of
+256 clips at most. A call that was stopped, or refused for its bad files, leaves its finished
+shards; the same call takes them over."""
 
 
 def add_datasets(verb: argparse.ArgumentParser) -> None:
@@ -55,6 +58,22 @@ def add_prepare(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--force", action="store_true", help="prepare again")
     verb.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
     add_data_dir(verb)
+    beam = verb.add_argument_group(
+        "on several machines",
+        "By Apache Beam, one element a shard; the same bytes. Its workers have to see --source and "
+        "--data-dir\nunder the same paths. Bad files are left out and listed (exit status 1).",
+    )
+    beam.add_argument(
+        "--runner",
+        metavar="NAME",
+        help="DirectRunner, FlinkRunner, SparkRunner, DataflowRunner or another of Beam's",
+    )
+    beam.add_argument(
+        "--beam-options",
+        metavar="OPTIONS",
+        help="of Beam and the runner, such as flink_master=host:8081,parallelism=64 (or, where a "
+        "value has commas, --beam-options='--name=value --name=value')",
+    )
 
 
 def datasets(options: argparse.Namespace) -> None:
@@ -101,6 +120,8 @@ def prepare(options: argparse.Namespace) -> int:
         allow_missing=options.allow_missing,
         force=options.force,
         jobs=options.jobs,
+        runner=options.runner,
+        beam_options=options.beam_options,
     )
     if not result.reused:  # otherwise `prepare` has said so, as it names what is missing
         print(f"{result.clips} clips in {result.path}")

@@ -36,7 +36,7 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     temporary = path.with_name(f".{path.stem}.partial{path.suffix}")
     previous = path.with_name(f".{path.stem}.previous{path.suffix}")
     _restore(previous, path)
-    _remove(temporary)
+    remove(temporary)
     try:
         yield temporary
         if temporary.is_dir():
@@ -47,7 +47,7 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
                 os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
-        _remove(temporary)
+        remove(temporary)
         _restore(previous, path)
 
 
@@ -120,7 +120,7 @@ def remove_partial(folder: str | os.PathLike) -> None:
         []
     """
     for partial in list(pathlib.Path(folder).glob(".*.partial*")):
-        _remove(partial)
+        remove(partial)
 
 
 @contextlib.contextmanager
@@ -165,10 +165,12 @@ def _restore(previous: pathlib.Path, path: pathlib.Path) -> None:
     """Bring `previous` back if nothing has taken its place; else it has served."""
     if previous.exists() and not path.exists():
         os.replace(previous, path)
-    _remove(previous)
+    remove(previous)
 
 
-def _remove(path: pathlib.Path) -> None:
+def remove(path: str | os.PathLike) -> None:
+    """Delete a file, a link, or a folder with all that is in it; none of them is fine as well."""
+    path = pathlib.Path(path)
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
