@@ -85,8 +85,9 @@ def check(options: argparse.Namespace) -> int:
     thresholds = {name: getattr(options, name) for name in _THRESHOLDS}
     if options.recipe is not None:
         recipe = asked_recipe(options)
-        least = recipe.min_samples / recipe.sample_rate
-        thresholds["min_seconds"] = max(least, options.min_seconds)
+        # A recipe that takes any clip takes none that is empty, which counts as too short anyway.
+        least = recipe.min_samples if recipe.min_samples > 1 else 0
+        thresholds["min_seconds"] = max(least / recipe.sample_rate, options.min_seconds)
     elif options.set:
         raise ValueError(f"Expected --recipe with --set. Received: --set {options.set[0]}")
     settings = AuditSettings(**thresholds)
