@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 from segments import read_segments
-from sources import read_rows
+from sources import read_rows, records, write_sound
 
 import data_prep
 from data_prep import esc10, toy_sounds
@@ -68,22 +68,48 @@ def test_ravdess():
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("name", "lists", "folder"),
-    [
-        ("tau_urban_2019/1a", "tau2019_1a", "TAU-urban-acoustic-scenes-2019-development"),
-        (
-            "tau_urban_2020_3class",
-            "tau2020_3class",
-            "TAU-urban-acoustic-scenes-2020-3class-development",
-        ),
-    ],
-)
-def test_acoustic_scenes(shared, tmp_path, name, lists, folder):
-    root = tmp_path / folder / "evaluation_setup"
-    shutil.copytree(shared / "datasets" / "metadata" / lists, root)
+SCENES = {
+    "tau_urban_2019/1a": ("tau2019_1a", "TAU-urban-acoustic-scenes-2019-development"),
+    "tau_urban_2020_3class": (
+        "tau2020_3class",
+        "TAU-urban-acoustic-scenes-2020-3class-development",
+    ),
+}
+
+
+def official_lists(shared, folder, name):
+    """The real lists where they are unpacked."""
+    lists, inner = SCENES[name]
+    root = folder / inner
+    shutil.copytree(shared / "datasets" / "metadata" / lists, root / "evaluation_setup")
+    return root
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_acoustic_scenes(shared, tmp_path, name):
+    official_lists(shared, tmp_path, name)
     clips = [(clip.fold, clip.label) for clip in DATASETS[name].list_clips(tmp_path).clips]
     assert counted(name, clips) == (CARDS[name].fold_clips, CARDS[name].class_clips)
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_generated_scenes_in_the_official_lists(shared, tmp_path, name):
+    root = official_lists(shared, tmp_path, name)
+    clips = DATASETS[name].list_clips(root).clips
+    chosen = {clip.clip_id: clip for clip in clips[:: len(clips) // 20]}
+    for seed, clip in enumerate(chosen.values()):
+        write_sound(root / clip.file, rate=48000, channels=2, seed=seed, subtype="PCM_24")
+    result = data_prep.prepare(
+        name, source=root, sample_rate=8000, data_dir=tmp_path / "d", progress=False, jobs=1,
+        allow_missing=True,
+    )  # fmt: skip
+    assert (result.clips, len(result.missing)) == (len(chosen), 13370 - len(chosen))
+    examples, metadata = records(result.path)
+    assert metadata["folds"] == [1, 2, 3][: len(CARDS[name].fold_clips)]
+    assert {
+        clip_id: (int(example["fold"]), example["label"], example["audio"].shape)
+        for clip_id, example in examples.items()
+    } == {clip_id: (clip.fold, clip.label, (1600, 2)) for clip_id, clip in chosen.items()}
 
 
 def test_acoustic_scenes_whose_lists_are_not_here():
