@@ -85,7 +85,7 @@ def agreement(first: np.ndarray, second: np.ndarray, rate: int, offset: float) -
         return Agreement(0.0, offset)
     correlations, offsets = np.array(found).T
     median = np.median(correlations)
-    return Agreement(float(median), float(np.median(offsets[correlations >= median])))
+    return Agreement(min(1.0, float(median)), float(np.median(offsets[correlations >= median])))
 
 
 def _flattened(waveform: np.ndarray, rate: int) -> np.ndarray:

@@ -22,7 +22,7 @@ def sounds(esc10_files):
 
 def test_other_sounds_do_not_agree(sounds):
     generator = np.random.default_rng(0)
-    for first, second in itertools.permutations(sounds, 2):
+    for first, second in itertools.combinations(sounds, 2):
         found = agreement(first, second, RATE, generator.uniform(-2, 2))
         assert found.correlation < 0.5
 
@@ -99,7 +99,7 @@ def test_very_short_and_silent_clips(samples):
     if samples == 700:
         assert found.correlation > 0.95
         assert found.offset == pytest.approx(900 / RATE)
-    assert 0 <= found.correlation <= 1.0001
+    assert 0 <= found.correlation <= 1
     silence = np.zeros(RATE, np.float32)
     assert agreement(silence, silence, RATE, 0.0).correlation == 0
     assert agreement(longer, silence, RATE, 0.0).correlation == 0
