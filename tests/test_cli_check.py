@@ -28,11 +28,7 @@ def data(tmp_path_factory):
         soundfile.write(folder / f"{number}.wav", sound, 8000)
         rows.append(f"{number}.wav,{('dog', 'rain')[number % 2]},{1 + number // 4},{number}")
     (folder / "sounds.csv").write_text("\n".join(rows) + "\n")
-    for form in (
-        {"sample_rate": 8000},
-        {"sample_rate": 4000, "channels": 2},
-        {"sample_rate": 4000},
-    ):
+    for rate, channels in ((8000, 1), (4000, 2), (4000, 1)):
         data_prep.prepare(
             "audio_folder",
             source=folder / "sounds.csv",
