@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; the return value is the exit status.
 
-    0: done. 1: done but for some files, which are listed. 2: wrong input, in one sentence.
+    0: done. 1: done but for some files, which are listed. 2: wrong input, in one sentence. 75:
+    another worker of a training is gone; to be started again with --resume.
     """
     options = build_parser().parse_args(arguments)
     try:
@@ -88,6 +89,7 @@ def train(options: argparse.Namespace) -> int:
     from keras_audio.evaluation import evaluate_run
     from keras_audio.training import Stopped
     from keras_audio.training import train as train_recipe
+    from keras_audio.training.workers import WorkerLost
 
     try:
         run = train_recipe(
@@ -106,6 +108,11 @@ def train(options: argparse.Namespace) -> int:
     except Stopped as stopped:
         print(f"keras-audio: {stopped}", file=sys.stderr)
         return 128 + stopped.signal_number
+    except WorkerLost as lost:
+        print(f"keras-audio: {lost}", file=sys.stderr)
+        return os.EX_TEMPFAIL
+    if run is None:  # The first of several workers does the rest.
+        return 0
     done = run.finished
     if run.recipe.counts_iterations:
         best = f"after iteration {done['best_iteration']} of {done['iterations']}"
@@ -134,6 +141,11 @@ def train(options: argparse.Namespace) -> int:
 
 def _prepare_source(options: argparse.Namespace, recipe: Recipe) -> tuple[str, ...]:
     """Prepare the records of `--source` as the recipe wants them; gives the files left out."""
+    if options.source is not None and options.strategy == "multiworker":
+        raise ValueError(
+            "Expected records prepared beforehand, by `keras-audio prepare`, for several workers. "
+            f"Received: --source {options.source} with --strategy multiworker"
+        )
     if options.source is None:
         if options.rename or options.allow_missing:
             given = "--name" if options.rename else "--allow-missing"

@@ -172,7 +172,11 @@ def _train(verbs) -> None:
         "--smoke", action="store_true", help="two rounds of two small steps, and all that follows"
     )
     how.add_argument(
-        "--strategy", default="single", choices=["single", "mirrored"], help="mirrored: all GPUs"
+        "--strategy",
+        default="single",
+        choices=["single", "mirrored", "multiworker"],
+        help="mirrored: all GPUs of this machine; multiworker: of all processes that the "
+        "environment variable TF_CONFIG names, each started with the same command",
     )
     how.add_argument(
         "--deterministic",

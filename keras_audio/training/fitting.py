@@ -159,7 +159,7 @@ def set_up(
         clip_steps,
         batch_size=recipe.batch_size,
         seed=recipe.seed,
-        **({"workers": (workers.index, workers.count)} if workers.count > 1 else {}),
+        workers=(workers.index, workers.count),
         **options,
     )
     steps, steps_per_round = plan.length(batches.steps_per_pass)
@@ -236,7 +236,7 @@ def fit(
         max_samples=recipe.max_samples,
         # What is cut short below would never be read to its end.
         keep_inputs=max_steps is None and recipe.training_data.get("keep_inputs", False),
-        **({"workers": (workers.index, workers.count)} if workers and workers.count > 1 else {}),
+        workers=(loop.workers.index, loop.workers.count),
     )
     staged = plan.stages > 1
     if max_steps is not None and max_steps < steps_per_round:

@@ -94,7 +94,7 @@ def train(
             if workers.is_first:
                 session = describe_environment()
                 session |= {"strategy": strategy, "deterministic": deterministic}
-                session |= {"workers": workers.count} if workers.count > 1 else {}
+                session |= {"workers": workers.count} if strategy == "multiworker" else {}
                 stack.enter_context(locked(lock_of(path), "train this run"))
                 if force:
                     discard_run(path)
@@ -111,7 +111,8 @@ def train(
                     f"or samples in {records.path}"
                 )
         if not folder.finished:
-            _train(folder, records, split, distribution, workers, max_steps, progress)
+            show = progress and workers.is_first
+            _train(folder, records, split, distribution, workers, max_steps, show)
     return folder if workers.is_first else None
 
 

@@ -56,6 +56,18 @@ def build_strategy(name: str) -> tf.distribute.Strategy:
         return tf.distribute.get_strategy()
     if name == "mirrored":
         return _mirrored()
+    return _multiworker()
+
+
+@functools.cache
+def _mirrored() -> tf.distribute.Strategy:
+    """One for the whole process: on CPU a second one would mix up its messages with the first's."""
+    return tf.distribute.MirroredStrategy()
+
+
+@functools.cache
+def _multiworker() -> tf.distribute.Strategy:
+    """One for the whole process, since TensorFlow meets the other workers but once."""
     workers = _check_cluster(os.environ.get("TF_CONFIG", ""))
     print(f"note: waiting for all {workers} workers of TF_CONFIG", file=sys.stderr)
     try:
@@ -69,12 +81,6 @@ def build_strategy(name: str) -> tf.distribute.Strategy:
     # whether the others have one left.
     strategy.extended.experimental_enable_get_next_as_optional = False
     return strategy
-
-
-@functools.cache
-def _mirrored() -> tf.distribute.Strategy:
-    """One for the whole process: on CPU a second one would mix up its messages with the first's."""
-    return tf.distribute.MirroredStrategy()
 
 
 def _check_cluster(config: str) -> int:

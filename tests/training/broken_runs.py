@@ -1,7 +1,8 @@
-"""Trainings that are killed, and what they end with."""
+"""Trainings that are killed or divided, and what they end with."""
 
 import csv
 import json
+import pathlib
 import signal
 import subprocess
 import time
@@ -9,6 +10,21 @@ import time
 import numpy as np
 
 from keras_audio.training import RunFolder, loop
+
+# For processes of their own: trains under the strategy of its last argument.
+JOINT_BATCHES = pathlib.Path(__file__).with_name("joint_batches.py")
+
+
+def check_as_single(folder, strategy):
+    """What JOINT_BATCHES trained on several devices is what it trained on one."""
+    for name, rounding in (("without_batch_norm", 1e-6), ("with_batch_norm", 1e-10)):
+        one = np.load(folder / f"{name}-single.npz")
+        several = np.load(folder / f"{name}-{strategy}.npz")
+        assert one.files == several.files
+        for weight in one.files:
+            # Losses are of single precision everywhere.
+            tolerance = 1e-6 if weight.endswith("loss") else rounding
+            np.testing.assert_allclose(several[weight], one[weight], rtol=0, atol=tolerance)
 
 
 def epochs_done(run):

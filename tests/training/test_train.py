@@ -1,7 +1,6 @@
 """Training on real records: the run folder, what is refused, and resuming bit for bit."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -11,7 +10,14 @@ import keras
 import numpy as np
 import pytest
 import soundfile
-from broken_runs import epochs_done, final_state, kill_after, stopping_at
+from broken_runs import (
+    JOINT_BATCHES,
+    check_as_single,
+    epochs_done,
+    final_state,
+    kill_after,
+    stopping_at,
+)
 
 from keras_audio.cli import main
 from keras_audio.files import read_json
@@ -226,50 +232,11 @@ def test_log_mel_statistics_are_those_of_the_training_clips(toy_data, tmp_path, 
     assert features(np.zeros((1, 4000, 1), np.float32)).shape == (1, 64, 49, 1)
 
 
-MIRRORED = """
-import sys
-import tensorflow as tf
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-# On a machine with GPUs, MirroredStrategy would take those.
-strategy = tf.distribute.MirroredStrategy
-tf.distribute.MirroredStrategy = lambda: strategy(["CPU:0", "CPU:1"])
-import dataclasses, keras, numpy as np
-from keras_audio.layers import PadOrCrop
-from keras_audio.recipes import ResidualBlocks
-from keras_audio.training import train
-
-class WithoutBatchNorm(ResidualBlocks):
-    name = "without_batch_norm"
-    averaging_decay = 0.5  # what is kept and compared is the average
-
-    def build_model(self, num_classes, statistics=None):
-        x = inputs = keras.Input((None, 1), name="waveform")
-        x = PadOrCrop(4000, name="pad_or_crop")(x)
-        x = keras.layers.Conv1D(8, 80, 16, kernel_regularizer=keras.regularizers.L2(1e-3))(x)
-        x = keras.layers.GlobalMaxPooling1D(name="embedding")(keras.ops.relu(x))
-        x = keras.layers.Dense(num_classes, name="logits")(x)
-        return keras.Model(inputs, keras.layers.Softmax(name="predictions")(x))
-
-    def build_optimizer(self, steps_per_pass):
-        return keras.optimizers.SGD(0.05, momentum=0.9)
-
-recipe = WithoutBatchNorm(dataset="toy_sounds", fold=1, duration=0.5, batch_size=16, epochs=2)
-for kind in ("single", "mirrored"):
-    run = train(recipe, data_dir=sys.argv[1], run=sys.argv[2] + "/" + kind, progress=False,
-                strategy=kind)
-    np.savez(sys.argv[2] + "/" + kind + ".npz", *[v.numpy() for v in run.model().variables],
-             loss=run.history()["loss"], val_loss=run.history()["val_loss"])
-"""
-
-
 def test_two_devices_train_as_one_with_the_joint_batch(toy_data, tmp_path):
-    script = [sys.executable, "-c", MIRRORED, str(toy_data), str(tmp_path)]
-    subprocess.run(script, check=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"})
-    one, two = np.load(tmp_path / "single.npz"), np.load(tmp_path / "mirrored.npz")
-    assert one.files == two.files
-    for name in one.files:
-        np.testing.assert_allclose(two[name], one[name], rtol=1e-4, atol=1e-5)
+    """One training after the other in one process, too."""
+    for kind in ("single", "mirrored"):
+        subprocess.run([sys.executable, JOINT_BATCHES, toy_data, tmp_path, kind], check=True)
+    check_as_single(tmp_path, "mirrored")
 
 
 def test_a_network_with_batch_norm_trains_on_two_devices(toy_data, tmp_path):
