@@ -11,6 +11,7 @@ from keras_audio.tables import text_table
 # More than these are counted, and listed by `--csv` and `--json` alone.
 _SHOWN = 10
 _CLASSES_SHOWN = 24
+_ALIKE = "alike in spectrum, but not in waveform"
 
 CLIP_COLUMNS = (
     *("clip_id", "fold", "labels", "source", "seconds"),
@@ -28,7 +29,14 @@ def audit_text(audit: Audit) -> str:
         f"{len(records.folds)} fold(s)"
     )
     parts = [head, text_table(("check", "found", ""), _counts(audit), right=(1,))]
-    parts += filter(None, (_sources(audit), _exact(audit), _near(audit), _clips(audit)))
+    listings = (
+        _sources(audit),
+        _exact(audit),
+        _near(audit, "near-duplicates", audit.near),
+        _near(audit, _ALIKE, [*audit.alike, *audit.not_compared]),
+        _clips(audit),
+    )
+    parts += filter(None, listings)
     parts += [_classes(audit), _verdict(audit)]
     return "\n\n".join(parts)
 
@@ -56,7 +64,7 @@ def _counts(audit: Audit) -> Iterator[tuple[str, str, str]]:
             len(leaking) - sum(leaking) - within,
             "",
         )
-        yield row("alike in spectrum, but not in waveform", len(audit.alike), "")
+        yield row(_ALIKE, len(audit.alike), "")
         if audit.not_compared:
             yield row("alike in spectrum, waveforms not compared", len(audit.not_compared), "")
     yield row("duplicates of another class", len(_contradictions(audit)), "")
@@ -85,19 +93,19 @@ def _exact(audit: Audit) -> str:
     return _listing("same samples", ("folds", "clips"), rows)
 
 
-def _near(audit: Audit) -> str:
+def _near(audit: Audit, title: str, pairs: Sequence[NearDuplicate]) -> str:
     rows = [
         (
             _join(audit.in_folds((pair.first, pair.second))),
             f"{pair.similarity:.3f}",
-            f"{pair.correlation:.3f}",
+            "" if pair.correlation is None else f"{pair.correlation:.3f}",
             f"{pair.offset:.3f}",
             _names(audit, (pair.first, pair.second), " ~ "),
         )
-        for pair in audit.near
+        for pair in pairs
     ]
     header = ("folds", "similarity", "correlation", "offset s", "clips")
-    return _listing("near-duplicates", header, rows, right=(1, 2, 3))
+    return _listing(title, header, rows, right=(1, 2, 3))
 
 
 def _clips(audit: Audit) -> str:

@@ -150,6 +150,7 @@ def test_thresholds_are_obeyed(planted):
     unsure = audit(planted, AuditSettings(confirm=1), progress=False)
     assert len(unsure.near) + len(unsure.alike) == 3 and len(unsure.alike) >= 1
     assert unsure.leaks == 1
+    assert "\n\nalike in spectrum, but not in waveform:\nfolds " in audit_text(unsure)
 
 
 def test_pairs_beyond_the_memory_for_waveforms_are_said_to_be_left(planted, monkeypatch):
