@@ -7,6 +7,7 @@ import pathlib
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from tqdm import tqdm
 
 from data_prep.base import Stored, file_name, write_info
 from data_prep.clips import Clip, ClipList, DatasetCard
@@ -76,8 +77,9 @@ def assemble(
     stored, moves, clips, hashes = {}, {}, [], []
     for fold, members in _by_fold(done):
         members = [(shard, report) for shard, report in members if report.file]
+        bar = tqdm(members, "index", unit=" shards", delay=2, leave=False, disable=None)
         table = clip_table.ClipTable.from_clips(
-            (clip for shard, report in members for clip in _recorded(job, shard, report)),
+            (clip for shard, report in bar for clip in _recorded(job, shard, report)),
             (number for number, (_, report) in enumerate(members) for _ in report.good),
         )
         table.save(folder / f"fold{fold}.index.npz")

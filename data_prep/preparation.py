@@ -290,7 +290,8 @@ def _build(
         form=form,
     )
     fingerprint = clip_list.fingerprint()
-    planned = list(shards.plan(job, clip_list))
+    plan = shards.plan(job, clip_list)
+    planned = list(tqdm(plan, "plan", unit=" shards", delay=2, leave=False, disable=None))
     total = len(clip_list.clips)
     with Decoder(form, _jobs(jobs, total * (1 + form.pitch_variants))) as decoder:
         reports = shards.keep_finished(job, planned, decoder)
