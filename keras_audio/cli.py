@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras_audio
 from keras_audio.cli_check import check
+from keras_audio.cli_data_service import data_service
 from keras_audio.cli_fetch import fetch
 from keras_audio.cli_find_lr import find_lr
 from keras_audio.cli_litert import export_run_to_litert
@@ -104,6 +105,8 @@ def train(options: argparse.Namespace) -> int:
             strategy=options.strategy,
             max_steps=2 if options.smoke else None,
             init_from=options.init_from,
+            memory=options.memory,
+            service=options.data_service,
         )
     except Stopped as stopped:
         print(f"keras-audio: {stopped}", file=sys.stderr)
@@ -345,7 +348,7 @@ _VERBS = {
     verb.__name__.replace("_", "-"): verb
     for verb in (
         *(demo, datasets, fetch, prepare, check, models, find_lr),
-        *(train, evaluate, compress, export, predict),
+        *(train, evaluate, compress, export, predict, data_service),
     )
 }
 

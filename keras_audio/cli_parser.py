@@ -4,7 +4,7 @@ import argparse
 import shutil
 
 import keras_audio
-from keras_audio import cli_check, cli_fetch, cli_find_lr, cli_prepare
+from keras_audio import cli_check, cli_data_service, cli_fetch, cli_find_lr, cli_prepare
 from keras_audio.cli_types import (
     add_data_dir,
     add_dataset,
@@ -12,6 +12,7 @@ from keras_audio.cli_types import (
     add_settings,
     count,
     seconds,
+    size,
     unknown_weight,
 )
 from keras_audio.recipes import describe_recipes
@@ -39,7 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=keras_audio.__version__)
     verbs = parser.add_subparsers(metavar="VERB", dest="verb", required=True)
     before = (_demo, _datasets, _fetch, _prepare, _check, _models, _find_lr)
-    for add in (*before, _train, _evaluate, _compress, _export, _predict):
+    for add in (*before, _train, _evaluate, _compress, _export, _predict, _data_service):
         add(verbs)
     return parser
 
@@ -113,6 +114,12 @@ def _fetch(verbs) -> None:
     cli_fetch.add_fetch(verb)
 
 
+def _data_service(verbs) -> None:
+    summary = "Read clips for trainings on other machines"
+    examples, description = cli_data_service.EXAMPLES, cli_data_service.DESCRIPTION
+    cli_data_service.add_data_service(_verb(verbs, "data-service", summary, examples, description))
+
+
 def _find_lr(verbs) -> None:
     summary = "Find the learning rate of a recipe by a range test"
     verb = _verb(verbs, "find-lr", summary, cli_find_lr.EXAMPLES, cli_find_lr.DESCRIPTION)
@@ -177,6 +184,18 @@ def _train(verbs) -> None:
         choices=["single", "mirrored", "multiworker"],
         help="mirrored: all GPUs of this machine; multiworker: of all processes that the "
         "environment variable TF_CONFIG names, each started with the same command",
+    )
+    how.add_argument(
+        "--memory",
+        type=size,
+        metavar="SIZE",
+        help="what the clips may take, such as 2GB; more are streamed from disk (default: a "
+        "quarter of what there is)",
+    )
+    how.add_argument(
+        "--data-service",
+        metavar="ADDRESS",
+        help="let the workers of `keras-audio data-service` read, grpc://HOST:PORT",
     )
     how.add_argument(
         "--deterministic",

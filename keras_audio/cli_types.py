@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import re
 
 from keras_audio.recipes import list_recipes
 
@@ -33,6 +34,14 @@ def rate(text: str) -> float:
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
     return value
+
+
+def size(text: str) -> int:
+    """Parse a number of bytes, such as 512MB."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT]?)B", text, re.ASCII | re.IGNORECASE)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"expected a size such as 512MB or 2GB, got {text!r}")
+    return int(float(match[1]) * 1000 ** " KMGT".index(match[2].upper() or " "))
 
 
 def unknown_weight(text: str) -> float | str:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 import keras
@@ -115,6 +115,7 @@ def set_up(
     folder: RunFolder | None = None,
     distribution: tf.distribute.Strategy | None = None,
     workers: Workers | None = None,
+    reading: Mapping[str, Any] | None = None,
     few_steps: bool = False,
 ) -> Work:
     """Put together what makes the steps of `plan`.
@@ -127,6 +128,7 @@ def set_up(
         folder: The run folder; None for steps of which nothing is kept.
         distribution: The strategy; None for the present one.
         workers: The processes under it; None for this one alone.
+        reading: Further arguments of `TrainingBatches`: `memory`, `service`.
         few_steps: Whether so few steps are made that inputs are not worth keeping.
 
     Raises:
@@ -160,6 +162,7 @@ def set_up(
         batch_size=recipe.batch_size,
         seed=recipe.seed,
         workers=(workers.index, workers.count),
+        **(reading or {}),
         **options,
     )
     steps, steps_per_round = plan.length(batches.steps_per_pass)
@@ -194,6 +197,7 @@ def fit(
     *,
     distribution: tf.distribute.Strategy | None = None,
     workers: Workers | None = None,
+    reading: Mapping[str, Any] | None = None,
     max_steps: int | None = None,
     progress: bool = True,
 ) -> None:
@@ -209,6 +213,7 @@ def fit(
         plan: How long, and by what.
         distribution: The strategy; None for the present one.
         workers: The processes under it; None for this one alone.
+        reading: Further arguments of `TrainingBatches`: `memory`, `service`.
         max_steps: Batches a round at most, of training and of validation.
         progress: Whether to show a progress bar and a line a round.
 
@@ -224,6 +229,7 @@ def fit(
         folder=folder,
         distribution=distribution,
         workers=workers,
+        reading=reading,
         few_steps=max_steps is not None,
     )
     recipe = plan.recipe
@@ -237,6 +243,7 @@ def fit(
         # What is cut short below would never be read to its end.
         keep_inputs=max_steps is None and recipe.training_data.get("keep_inputs", False),
         workers=(loop.workers.index, loop.workers.count),
+        memory=(reading or {}).get("memory"),
     )
     staged = plan.stages > 1
     if max_steps is not None and max_steps < steps_per_round:

@@ -5,6 +5,7 @@ import gc
 import os
 import pathlib
 import sys
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -41,6 +42,8 @@ def train(
     strategy: str = "single",
     max_steps: int | None = None,
     init_from: str | os.PathLike | None = None,
+    memory: int | None = None,
+    service: str | None = None,
     progress: bool = True,
 ) -> RunFolder | None:
     """Train `recipe` to its end and return the run folder.
@@ -62,6 +65,10 @@ def train(
         max_steps: Batches a round at most, of training and of validation; for smoke tests.
         init_from: A run folder or `.keras` file whose weights, except those of the last layer,
             training begins with; or what else the recipe can load. A copy goes into the run folder.
+        memory: Bytes that the training clips may take, and again the held-out ones; a larger set
+            is streamed from disk, in another order. None for a quarter of what there is.
+        service: Address of a tf.data service that reads in place of this process,
+            `grpc://host:port`. In which order its workers answer is theirs.
         progress: Whether to show a progress bar and a line a round.
 
     Returns:
@@ -95,6 +102,8 @@ def train(
                 session = describe_environment()
                 session |= {"strategy": strategy, "deterministic": deterministic}
                 session |= {"workers": workers.count} if strategy == "multiworker" else {}
+                session |= {"memory": memory} if memory is not None else {}
+                session |= {"service": service} if service is not None else {}
                 stack.enter_context(locked(lock_of(path), "train this run"))
                 if force:
                     discard_run(path)
@@ -111,8 +120,16 @@ def train(
                     f"or samples in {records.path}"
                 )
         if not folder.finished:
-            show = progress and workers.is_first
-            _train(folder, records, split, distribution, workers, max_steps, show)
+            _train(
+                folder,
+                records,
+                split,
+                distribution=distribution,
+                workers=workers,
+                reading={"memory": memory, "service": service},
+                max_steps=max_steps,
+                progress=progress and workers.is_first,
+            )
     return folder if workers.is_first else None
 
 
@@ -161,10 +178,9 @@ def _train(
     folder: RunFolder,
     records: Records,
     split: Split,
+    *,
     distribution: tf.distribute.Strategy,
-    workers: Workers,
-    max_steps: int | None,
-    progress: bool,
+    **how: Any,
 ) -> None:
     statistics = folder.path / STATISTICS
     statistics = read_json(statistics) if statistics.is_file() else None
@@ -187,9 +203,7 @@ def _train(
             split,
             plan,
             distribution=distribution,
-            workers=workers,
-            max_steps=max_steps,
-            progress=progress,
+            **how,
         )
 
 
