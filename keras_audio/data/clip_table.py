@@ -2,6 +2,7 @@
 
 import array
 import dataclasses
+import hashlib
 import itertools
 import os
 import zipfile
@@ -219,6 +220,18 @@ class ClipTable(Sequence[Clip]):
             },
             **columns,
         )
+
+    def digest(self, *, samples: bool = True) -> str:
+        """A SHA-256, in hexadecimal, of the clips' ids and classes in order, and of the samples.
+
+        Args:
+            samples: Whether the samples count, or else a data set has one digest at all rates.
+        """
+        digest = hashlib.sha256()
+        arrays = [self.ids.data, self.ids.ends, self.labels, self.label_ends]
+        for column in arrays + [self.hashes] * samples:
+            digest.update(np.int64(column.size).tobytes() + np.ascontiguousarray(column).tobytes())
+        return digest.hexdigest()
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the table to an .npz, whole or not at all; equal tables give equal bytes."""

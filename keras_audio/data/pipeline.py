@@ -2,7 +2,8 @@
 
 A set that fits lies in memory as one array of int16 samples, from which any clip is a slice: an
 epoch begins at once, and a training resumes at any step without reading what came before. A larger
-one is streamed, and shuffled through a buffer.
+one is read as it is needed: balanced samples from wherever they are, in the same order as from
+memory; whole passes file by file, through buffers that are shuffled.
 """
 
 import functools
@@ -10,16 +11,19 @@ import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import psutil
 import tensorflow as tf
 from tqdm import tqdm
 
-from keras_audio.data.clip_table import Clip
 from keras_audio.data.records import Records
+from keras_audio.data.sampling import balanced_rates, systematic_counts
+from keras_audio.data.service import check_service, from_service
+from keras_audio.data.sources import Source
+from keras_audio.data.streams import Lanes
 
 _AUTO = tf.data.AUTOTUNE
 _BAR = {"disable": None, "dynamic_ncols": True}
 _LEAST_CHUNK = 500  # steps, for a new data set takes as long as a few
+_MOST_BUFFERED = 2**28  # bytes; more mixes hardly better, and takes longer to fill
 
 
 class TrainingBatches:
@@ -43,19 +47,27 @@ class TrainingBatches:
         whole_batches: Leave out, in each pass, the clips that do not fill a batch; otherwise the
             last batch of a pass may be smaller.
         keep_inputs: Run the clip steps once a clip and keep what they give, where they give all
-            clips one shape and it fits in a quarter of the memory, in place of once a pass. For
-            clips that are neither cropped nor replaced by variants.
+            clips one shape and it fits in `memory`, in place of once a pass. For clips that are
+            neither cropped nor replaced by variants.
         workers: The number of this pipeline, from 0, and how many there are, one in each of several
             processes that train together: each gives its part of every batch, and runs the clip
             steps of those clips alone. Joined in the order of their numbers, the parts are the
             batch that a single pipeline gives. With several, `whole_batches` is implied.
+        memory: Bytes that the samples may take; None for a quarter of what this process may use. A
+            larger set is not kept in memory, and gets another order unless it is `balanced`. All
+            workers are to have the same, and a training that goes on is to have what it had.
+        service: Address of the dispatcher of a tf.data service, `grpc://host:port`, whose workers
+            read the clips, from the same paths, and run the clip steps. The batches are the same,
+            but of several such workers those come first that are ready first.
 
     Attributes:
         batch_size: Clips a batch, of all workers together.
         steps_per_pass: Batches a pass.
+        in_memory: Whether the samples are kept in memory.
 
     Raises:
-        ValueError: If `whole_batches` leaves no batch, or the workers cannot share one evenly.
+        ValueError: If `whole_batches` leaves no batch, the workers cannot share one evenly, or the
+            service cannot be reached or cannot run the clip steps.
     """
 
     def __init__(
@@ -72,6 +84,8 @@ class TrainingBatches:
         whole_batches: bool = False,
         keep_inputs: bool = False,
         workers: tuple[int, int] = (0, 1),
+        memory: int | None = None,
+        service: str | None = None,
     ) -> None:
         self._worker, self._workers = _check_workers(workers)
         if batch_size % self._workers:
@@ -79,23 +93,41 @@ class TrainingBatches:
                 f"Expected batch_size to be a multiple of {self._workers}, the number of workers. "
                 f"Received: {batch_size=}"
             )
-        whole_batches = whole_batches or self._workers > 1
-        self._source = _Source(records, folds)
+        if service is not None:
+            check_service(service, clip_steps)
+        self._service = service
+        # What is in memory here cannot be sent elsewhere.
+        self._source = Source(records, folds, memory=0 if service is not None else memory)
+        self.in_memory = self._source.in_memory
         self._clip_steps = clip_steps
-        self.batch_size, self._seed, self._whole = batch_size, seed, whole_batches
+        self.batch_size, self._seed = batch_size, seed
+        self._own = batch_size // self._workers
+        self._whole = whole_batches or self._workers > 1
         self._crop, self._random_crop = crop_samples, random_crop
-        clips = self._source.clips
-        self._rates = _balanced_rates(clips) if balanced else np.ones(len(clips))
-        self.steps_per_pass = (
-            len(clips) // batch_size if whole_batches else math.ceil(len(clips) / batch_size)
-        )
+        count = len(self._source)
+        self._rates = balanced_rates(self._source.clips) if balanced else np.ones(count)
+        self.steps_per_pass = count // batch_size if self._whole else math.ceil(count / batch_size)
         if not self.steps_per_pass:
             raise ValueError(
-                f"Expected batch_size to be at most {len(clips)}, the number of training clips. "
+                f"Expected batch_size to be at most {count}, the number of training clips. "
                 f"Received: {batch_size=}"
             )
         same_each_time = crop_samples is None and self._source.variants == 1
-        self._keep = keep_inputs and same_each_time and self._source.in_memory
+        self._keep = keep_inputs and same_each_time and self.in_memory
+        self._lanes = None
+        if not (self.in_memory or balanced or service is not None):
+            self._lanes = self._make_lanes(records, folds)
+
+    def _make_lanes(self, records: Records, folds: Sequence[int]) -> Lanes:
+        shards, buffer_bytes = records.shards(folds), min(self._source.memory, _MOST_BUFFERED)
+        lanes = Lanes(shards, self.batch_size, self._seed, buffer_bytes)
+        if lanes.count % self._workers:
+            raise ValueError(
+                f"Expected a number of workers that divides {lanes.count}, the lanes in which "
+                f"batches of {self.batch_size} are read from {len(shards)} files that do not fit "
+                f"in memory. Received: {self._workers} workers"
+            )
+        return lanes
 
     def chunk(self, first: int) -> int:
         """How many steps from `first` on are best asked for at once.
@@ -104,7 +136,7 @@ class TrainingBatches:
         end of several where they are short and in memory.
         """
         passes = 1
-        if self._source.in_memory and self._whole:
+        if self._lanes is None and self._whole:
             passes = math.ceil(_LEAST_CHUNK / self.steps_per_pass)
         return passes * self.steps_per_pass - first % self.steps_per_pass
 
@@ -114,68 +146,83 @@ class TrainingBatches:
         Returns:
             A data set of (inputs, targets (batch, classes) float32, one or multi-hot).
         """
-        parts = []
-        while count > 0:
-            number, offset = divmod(first, self.steps_per_pass)
-            taken = min(count, self.steps_per_pass - offset)
-            parts.append(self._part_of_pass(number, offset, taken))
-            first, count = first + taken, count - taken
-        if self._source.in_memory and self._whole and parts:
-            # Every part fills its batches, so that one pipeline serves all.
-            parts = [np.concatenate(parts)]
-        own = self.batch_size // self._workers
-        batches = [self._examples(part).batch(own) for part in parts]
-        if not batches:
-            # No step is asked for: a data set of the same elements, but of none.
-            return self.steps(0, 1).take(0)
-        return functools.reduce(tf.data.Dataset.concatenate, batches).prefetch(_AUTO)
+        return self._steps(first, count, self._service)
 
     @property
     def element_spec(self):
         """The specification of a batch, (inputs, targets), as of `tf.data.Dataset`."""
-        return self.steps(0, 1).element_spec
+        return self._steps(0, 1).element_spec
 
-    def _part_of_pass(self, number: int, offset: int, taken: int):
-        """Index and number of drawing of each clip (clips, 2); of a streamed set, the data set."""
+    def _steps(self, first: int, count: int, service: str | None = None) -> tf.data.Dataset:
+        parts = []
+        while count > 0:
+            number, offset = divmod(first, self.steps_per_pass)
+            parts.append((number, offset, min(count, self.steps_per_pass - offset)))
+            first, count = first + parts[-1][-1], count - parts[-1][-1]
+        if not parts:
+            # No step is asked for: a data set of the same elements, but of none.
+            return self._steps(0, 1).take(0)
+        if self._lanes is not None:
+            batches = [self._read_in_lanes(*part) for part in parts]
+        else:
+            drawn = [self._draw(*part) for part in parts]
+            if self._whole:
+                # Every part fills its batches, so that one pipeline serves all.
+                drawn = [np.concatenate(drawn)]
+            batches = [self._load_drawn(pairs, service) for pairs in drawn]
+        dataset = functools.reduce(tf.data.Dataset.concatenate, batches)
+        return dataset.prefetch(_AUTO).with_options(self._options())
+
+    def _options(self) -> tf.data.Options:
+        options = tf.data.Options()
+        # What a worker reads was settled above. TensorFlow would have each skip what it believes to
+        # be the others' files, or, as it does when it finds none, their batches.
+        off = tf.data.experimental.AutoShardPolicy.OFF
+        options.experimental_distribute.auto_shard_policy = off
+        if not self.in_memory:
+            # Else buffers may grow up to half of the machine's memory.
+            options.autotune.ram_budget = max(self._source.memory, _MOST_BUFFERED)
+        return options
+
+    def _draw(self, number: int, offset: int, taken: int) -> np.ndarray:
+        """Index and number of drawing of each clip in this worker's part of some batches of a pass.
+
+        Returns:
+            int64 (clips, 2).
+        """
         generator = np.random.default_rng([self._seed, number])
-        clips = slice(offset * self.batch_size, (offset + taken) * self.batch_size)
-        counts = _systematic_counts(self._rates, generator)
-        first_draw = number * len(counts)
-        if self._source.in_memory:
-            order = generator.permutation(np.repeat(np.arange(len(counts)), counts))
-            pairs = np.stack([order, first_draw + np.arange(len(order))], axis=1)[clips]
-            if self._workers == 1:
-                return pairs
-            parts = pairs.reshape(taken, self._workers, self.batch_size // self._workers, 2)
-            return parts[:, self._worker].reshape(-1, 2)
-        seed = int(generator.integers(2**31))
-        return (
-            self._source.stream(counts, seed, first_draw)
-            .skip(clips.start)
-            .take(clips.stop - clips.start)
-        )
+        counts = systematic_counts(self._rates, generator)
+        order = generator.permutation(np.repeat(np.arange(len(counts)), counts))
+        clips = np.arange(offset * self.batch_size, (offset + taken) * self.batch_size)
+        if self._workers > 1:
+            clips = clips.reshape(taken, self._workers, self._own)[:, self._worker].ravel()
+        clips = clips[clips < len(order)]
+        return np.stack([order[clips], number * len(order) + clips], axis=1)
 
-    def _examples(self, part) -> tf.data.Dataset:
-        """(input, target) of each clip of a part."""
-        if self._inputs is not None:
-            return tf.data.Dataset.from_tensor_slices(part).map(self._load_kept, _AUTO)
-        return self._clips(part).map(self._load, _AUTO)
+    def _load_drawn(self, pairs: np.ndarray, service: str | None) -> tf.data.Dataset:
+        """Batches of the clips that were drawn."""
+        # Once, and not as part of a graph.
+        load = self._load_kept if self._inputs is not None else self._load_pair
+        if service is not None:
+            return from_service(service, pairs, self._own, load)
+        return tf.data.Dataset.from_tensor_slices(pairs).map(load, _AUTO).batch(self._own)
 
-    def _clips(self, part) -> tf.data.Dataset:
-        """(index, draw, int16 samples of the clip and its variants) of each clip of a part."""
-        if not self._source.in_memory:
-            return part
-        return tf.data.Dataset.from_tensor_slices(part).map(
-            lambda pair: (pair[0], pair[1], self._source.audio(pair[0])),
-            num_parallel_calls=_AUTO,
-        )
+    def _read_in_lanes(self, number: int, offset: int, taken: int) -> tf.data.Dataset:
+        """Batches of a pass through all files."""
+        clips = self._lanes.batches(number, offset, taken, self._worker, self._workers)
+        first_draw = number * len(self._source)
+
+        def load(index: tf.Tensor, place: tf.Tensor, record: tf.Tensor):
+            return self._load(index, first_draw + place, self._source.parse(record))
+
+        return clips.map(load, _AUTO).batch(self._own)
 
     @functools.cached_property
     def _inputs(self) -> tf.Tensor | None:
         """What the clip steps make of each clip, (clips, ...), if that is to be kept and fits."""
-        shape, count = self._clip_steps.output_shape[1:], len(self._source.clips)
+        shape, count = self._clip_steps.output_shape[1:], len(self._source)
         # Twice: there is a moment at which both the array and the tensor are there.
-        if not self._keep or None in shape or 8 * math.prod(shape) * count > _memory():
+        if not self._keep or None in shape or 8 * math.prod(shape) * count > self._source.memory:
             return None
         clips = (
             tf.data.Dataset.range(count)
@@ -191,6 +238,9 @@ class TrainingBatches:
 
     def _load_kept(self, pair: tf.Tensor):
         return tf.gather(self._inputs, pair[0]), self._source.targets(pair[0])
+
+    def _load_pair(self, pair: tf.Tensor):
+        return self._load(pair[0], pair[1], self._source.audio(pair[0]))
 
     def _load(self, index: tf.Tensor, draw: tf.Tensor, audio: tf.Tensor):
         variants = self._source.variants
@@ -220,10 +270,12 @@ class EvaluationBatches:
         clip_steps: Keras model from waveforms (1, samples, channels) to what the network takes.
         batch_size: Clips a batch, at most.
         max_samples: Where longer clips are cut; None takes them whole.
-        keep_inputs: Keep what the clip steps give, where it fits in a quarter of the memory, in
-            place of making it anew each time that the data set is read to its end.
+        keep_inputs: Keep what the clip steps give, where it fits in `memory`, in place of making it
+            anew each time that the data set is read to its end.
         workers: The number of this pipeline, from 0, and how many there are: each gives a share of
             the clips.
+        memory: Bytes that the samples may take, or else they are read each time; None for a quarter
+            of what this process may use.
 
     Attributes:
         dataset: A data set of (inputs, targets (batch, classes) float32).
@@ -241,44 +293,33 @@ class EvaluationBatches:
         max_samples: int | None = None,
         keep_inputs: bool = False,
         workers: tuple[int, int] = (0, 1),
+        memory: int | None = None,
     ) -> None:
         worker, count = _check_workers(workers)
-        source = _Source(records, folds, variants=False)
-        lengths = [min(clip.samples, max_samples or clip.samples) for clip in source.clips]
-        shapes = {
-            length: tuple(clip_steps.compute_output_shape((1, length, records.channels)))
-            for length in set(lengths)
-        }
-        groups: dict[tuple, list[int]] = {}
-        for index, length in enumerate(lengths):
-            groups.setdefault(shapes[length], []).append(index)
-        size = sum(4 * math.prod(shape[1:]) * len(own) for shape, own in groups.items())
-        if not source.in_memory and len(groups) > 1:
-            batch_size, groups = 1, {(): list(range(len(source.clips)))}
-        groups = {
-            shape: own[len(own) * worker // count : len(own) * (worker + 1) // count]
-            for shape, own in groups.items()
-        }
+        source = Source(records, folds, variants=False, memory=memory)
+        lengths = source.lengths if max_samples is None else np.minimum(source.lengths, max_samples)
+        groups: dict[tuple, list[np.ndarray]] = {}
+        for length in np.unique(lengths):
+            shape = tuple(clip_steps.compute_output_shape((1, int(length), records.channels)))
+            groups.setdefault(shape, []).append(np.flatnonzero(lengths == length))
+        together = {shape: np.sort(np.concatenate(parts)) for shape, parts in groups.items()}
+        size = sum(4 * math.prod(shape[1:]) * len(own) for shape, own in together.items())
+        # Those of the first clip first.
+        shares = [
+            own[len(own) * worker // count : len(own) * (worker + 1) // count]
+            for own in sorted(together.values(), key=lambda own: own[0])
+        ]
 
-        def load(index: tf.Tensor, audio: tf.Tensor):
-            return _run(clip_steps, audio[:max_samples]), source.targets(index)
+        def load(index: tf.Tensor):
+            return _run(clip_steps, source.audio(index)[:max_samples]), source.targets(index)
 
-        def batches(indices: list[int]) -> tf.data.Dataset:
-            if source.in_memory:
-                clips = tf.data.Dataset.from_tensor_slices(np.array(indices, np.int64)).map(
-                    lambda index: (index, source.audio(index)),
-                    num_parallel_calls=_AUTO,
-                )
-            else:
-                clips = source.stored_order().skip(min(indices, default=0)).take(len(indices))
-            return clips.map(load, num_parallel_calls=_AUTO).batch(batch_size)
+        def batches(indices: np.ndarray) -> tf.data.Dataset:
+            return tf.data.Dataset.from_tensor_slices(indices).map(load, _AUTO).batch(batch_size)
 
-        self.order = np.array([index for indices in groups.values() for index in indices], np.int64)
-        self.steps = sum(math.ceil(len(indices) / batch_size) for indices in groups.values())
-        dataset = functools.reduce(
-            tf.data.Dataset.concatenate, (batches(indices) for indices in groups.values())
-        )
-        if keep_inputs and size <= _memory():
+        self.order = np.concatenate(shares)
+        self.steps = sum(math.ceil(len(share) / batch_size) for share in shares)
+        dataset = functools.reduce(tf.data.Dataset.concatenate, map(batches, shares))
+        if keep_inputs and size <= source.memory:
             dataset = dataset.cache()
         self.dataset = dataset.prefetch(_AUTO)
 
@@ -289,78 +330,6 @@ def clip_arrays(records: Records, folds: Sequence[int]) -> Iterator[tuple[str, n
         yield example["clip_id"].decode(), example["audio"].astype(np.float32) / 32768
 
 
-class _Source:
-    """The samples and labels of the clips of some folds: in memory if they fit, else streamed.
-
-    They fit if they take at most a quarter of the memory.
-    """
-
-    def __init__(self, records: Records, folds: Sequence[int], variants: bool = True) -> None:
-        self._records, self._folds = records, folds
-        self.clips: list[Clip] = records.clips(folds)
-        shifted = variants and records.pitch_variants > 0
-        self.variants = records.pitch_variants if shifted else 1
-        self._key = "pitch_shifted" if shifted else "audio"
-        lengths = np.array([clip.samples for clip in self.clips], np.int64) * self.variants
-        share = _memory() / (int(lengths.sum()) * records.channels * 2)
-        self.in_memory = share >= 1
-        self._buffer = int(share * len(self.clips)) + 1
-        self._ends = np.cumsum(lengths)
-        labels = [clip.labels for clip in self.clips]
-        self._label_ends = np.cumsum([len(own) for own in labels], dtype=np.int64)
-        self._labels = tf.constant([label for own in labels for label in own], tf.int64)
-        self._classes = len(records.labels)
-        self._samples = self._read() if self.in_memory else None
-
-    def _read(self) -> tf.Tensor:
-        samples = np.empty((self._ends[-1], self._records.channels), np.int16)
-        start = 0
-        for example, end in zip(self._read_all().as_numpy_iterator(), self._ends, strict=True):
-            samples[start:end] = example[self._key]
-            start = end
-        with tf.device("CPU:0"):
-            return tf.constant(samples)
-
-    def _read_all(self) -> tf.data.Dataset:
-        shifted = self._key == "pitch_shifted"
-        return self._records.dataset(self._folds, pitch_shifted=shifted)
-
-    def audio(self, index: tf.Tensor) -> tf.Tensor:
-        """Samples (variants * samples, channels) int16 of a clip in memory."""
-        return self._samples[self._start(self._ends, index) : tf.gather(self._ends, index)]
-
-    def targets(self, index: tf.Tensor) -> tf.Tensor:
-        """One or multi-hot (classes,) float32."""
-        start, end = self._start(self._label_ends, index), tf.gather(self._label_ends, index)
-        return tf.reduce_sum(tf.one_hot(self._labels[start:end], self._classes), axis=0)
-
-    @staticmethod
-    def _start(ends: np.ndarray, index: tf.Tensor) -> tf.Tensor:
-        return tf.gather(np.concatenate([[0], ends]), index)
-
-    def stored_order(self) -> tf.data.Dataset:
-        """(index, samples) of every clip, read from disk."""
-        return (
-            self._read_all()
-            .map(lambda example: example[self._key], num_parallel_calls=_AUTO)
-            .enumerate()
-        )
-
-    def stream(self, counts: np.ndarray, seed: int, first_draw: int) -> tf.data.Dataset:
-        """(index, draw, samples) of the clips as often as `counts` says, shuffled by a buffer."""
-
-        def repeat(index: tf.Tensor, audio: tf.Tensor) -> tf.data.Dataset:
-            return tf.data.Dataset.from_tensors((index, audio)).repeat(tf.gather(counts, index))
-
-        return (
-            self.stored_order()
-            .flat_map(repeat)
-            .shuffle(self._buffer, seed=seed, reshuffle_each_iteration=False)
-            .enumerate(first_draw)
-            .map(lambda draw, clip: (clip[0], draw, clip[1]))
-        )
-
-
 def _check_workers(workers: tuple[int, int]) -> tuple[int, int]:
     index, number = workers
     if not 0 <= index < number:
@@ -369,30 +338,6 @@ def _check_workers(workers: tuple[int, int]) -> tuple[int, int]:
             f"Received: {workers=}"
         )
     return index, number
-
-
-def _memory() -> float:
-    """The bytes that one thing may take: a quarter of the machine's."""
-    return psutil.virtual_memory().total / 4
-
-
-def _balanced_rates(clips: Sequence[Clip]) -> np.ndarray:
-    """How often each clip comes in a pass if a class is drawn, then one of its clips."""
-    sizes: dict[int, int] = {}
-    for clip in clips:
-        for label in clip.labels:
-            sizes[label] = sizes.get(label, 0) + 1
-    weights = np.array([sum(1 / sizes[label] for label in clip.labels) for clip in clips])
-    return weights * len(clips) / weights.sum()
-
-
-def _systematic_counts(rates: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Whole numbers with these means that always have the same sum: systematic sampling."""
-    total = len(rates)
-    ends = np.floor(np.cumsum(rates) + generator.random())
-    # Rounding must not make the pass a clip longer or shorter.
-    ends[-1] = total
-    return np.diff(np.minimum(ends, total), prepend=0).astype(np.int64)
 
 
 def _share(uniform: tf.Tensor, count: tf.Tensor) -> tf.Tensor:

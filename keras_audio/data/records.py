@@ -1,16 +1,21 @@
 """Reading what `keras-audio prepare` wrote: TFDS records, without the code that built them."""
 
+import concurrent.futures
+import contextlib
 import functools
 import os
 import pathlib
-from collections.abc import Sequence
+import struct
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from tqdm import tqdm
 
 from keras_audio.audio import check_resampling
-from keras_audio.data.clip_table import Clip
+from keras_audio.data.clip_table import Clip, ClipTable
+from keras_audio.data.streams import Shard
 from keras_audio.files import folder_name, read_json
 
 
@@ -88,43 +93,119 @@ class Records:
         names = set(self._builder.info.features) - {"pitch_shifted"}
         return tfds.decode.PartialDecoding(dict.fromkeys(names, True))
 
-    def clips(self, folds: Sequence[int]) -> list[Clip]:
+    def clips(self, folds: Sequence[int]) -> ClipTable:
         """The clips of `folds` in the order of `dataset`.
 
-        Raises:
-            ValueError: If a fold does not exist, or its records are damaged or cut short: this
-                reads, and checks the sums of, all there is of them.
-        """
-        return [clip for fold in folds for clip in self._clips_of(fold)]
+        From the index that `keras-audio prepare` writes, without reading the samples. Where there
+        is none, as there was none once, all there is of the records is read.
 
-    @functools.cache  # noqa: B019 - one small list a fold, kept as long as the records are
-    def _clips_of(self, fold: int) -> list[Clip]:
+        Raises:
+            ValueError: If a fold does not exist, or its files are lost, cut short, or not those of
+                the index; without an index also if anything else in them is damaged.
+        """
+        self.check_folds(folds)
+        return self._clips_of(tuple(folds))
+
+    @functools.cache  # noqa: B019 - as long as the records are
+    def _clips_of(self, folds: tuple[int, ...]) -> ClipTable:
+        if len(folds) != 1:
+            return ClipTable.concatenate([self._load_clips(fold) for fold in folds])
+        return self._load_clips(*folds)
+
+    def _load_clips(self, fold: int) -> ClipTable:
+        index = self.path / f"fold{fold}.index.npz"
+        if not index.is_file():
+            return self._read_clips(fold)
+        clips, shards = ClipTable.load(index), self.shards([fold])
+        expected = np.repeat(np.arange(len(shards)), [shard.clips for shard in shards])
+        # What TFRecord adds to each record are its length and two sums.
+        size = int(self._builder.info.splits[f"fold{fold}"].num_bytes) + 16 * len(expected)
+        with self.whole([fold]):
+            if sum(os.path.getsize(shard.path) for shard in shards) != size:
+                raise OSError("files of another size than was written")
+            if not np.array_equal(clips.shards, expected):
+                raise OSError(f"other clips than in {index.name}")
+        return clips
+
+    @functools.cache  # noqa: B019 - for it takes as long as a pass
+    def _read_clips(self, fold: int) -> ClipTable:
         def describe(example):
             samples = tf.shape(example.pop("audio"))[0]
             return example | {"samples": samples}
 
-        listed = self.dataset([fold], pitch_shifted=False)
+        listed = self.dataset([fold], pitch_shifted=False).map(describe)
+        clips = (
+            Clip(
+                clip_id=example["clip_id"].decode(),
+                source=example["source"].decode(),
+                fold=int(example["fold"]),
+                labels=tuple(np.atleast_1d(example["label"]).tolist()),
+                hash=example["hash"].decode(),
+                samples=int(example["samples"]),
+                attributes={name: example["attributes"][name].decode() for name in self.attributes},
+            )
+            for example in listed.as_numpy_iterator()
+        )
+        shards = np.repeat(
+            np.arange(len(self.shards([fold]))), [shard.clips for shard in self.shards([fold])]
+        )
+        with self.whole([fold]):
+            return ClipTable.from_clips(clips, shards.tolist())
+
+    @contextlib.contextmanager
+    def whole(self, folds: Sequence[int]) -> Iterator[None]:
+        """Say in one sentence that the records of `folds`, which the block reads, are damaged.
+
+        Raises:
+            ValueError: If the block raises an error of TensorFlow's, or OSError.
+        """
         try:
-            return [
-                Clip(
-                    clip_id=example["clip_id"].decode(),
-                    source=example["source"].decode(),
-                    fold=int(example["fold"]),
-                    labels=tuple(np.atleast_1d(example["label"]).tolist()),
-                    hash=example["hash"].decode(),
-                    samples=int(example["samples"]),
-                    attributes={
-                        name: example["attributes"][name].decode() for name in self.attributes
-                    },
-                )
-                for example in listed.map(describe).as_numpy_iterator()
-            ]
-        except tf.errors.OpError as error:
-            reason = error.message.partition("\n")[0]
+            yield
+        except (tf.errors.OpError, OSError) as error:
+            reason = getattr(error, "message", str(error)).partition("\n")[0]
+            named = f"fold{'s' if len(folds) > 1 else ''} {', '.join(map(str, folds))}"
             raise ValueError(
-                f"Expected whole records, got damaged ones in fold {fold} ({reason}); prepare them "
+                f"Expected whole records, got damaged ones in {named} ({reason}); prepare them "
                 f"again with --force. Received: path={self.path}"
             ) from error
+
+    def shards(self, folds: Sequence[int]) -> list[Shard]:
+        """The files of `folds` in the order of `dataset`, with the number of clips in each."""
+        self.check_folds(folds)
+        splits = [self._builder.info.splits[f"fold{fold}"] for fold in folds]
+        return [
+            Shard(os.fspath(path), clips)
+            for split in splits
+            for path, clips in zip(split.filepaths, split.shard_lengths, strict=True)
+        ]
+
+    def offsets(self, folds: Sequence[int]) -> np.ndarray:
+        """The byte at which each clip's record begins in its file, int64 (clips,).
+
+        Where the index does not say it, the lengths of all records are read from the files.
+
+        Raises:
+            ValueError: If a file is lost, or is none of as many records as it is to have.
+        """
+        known = self.clips(folds).offsets
+        if not np.any(known < 0):
+            return known
+        shards = self.shards(folds)
+        # Each length is one small request, for which a disk elsewhere takes its time.
+        with concurrent.futures.ThreadPoolExecutor(16) as pool, self.whole(folds):
+            found = pool.map(_record_offsets, shards)
+            bar = {"total": len(shards), "unit": "file", "delay": 3, "disable": None}
+            return np.concatenate(list(tqdm(found, "records", **bar)))
+
+    def parse(self, record: tf.Tensor, key: str = "audio") -> tf.Tensor:
+        """The samples in a stored record, a string: `audio` or `pitch_shifted`, as of `dataset`."""
+        return self._only(key).deserialize_example(record)[key]
+
+    @functools.cache  # noqa: B019 - two at most
+    def _only(self, key: str) -> tfds.features.FeaturesDict:
+        return tfds.decode.PartialDecoding({key: True}).extract_features(
+            self._builder.info.features
+        )
 
     def check_folds(self, folds: Sequence[int]) -> None:
         """Raise ValueError if one of `folds` is not a fold of this data set."""
@@ -191,6 +272,21 @@ def open_records(
         f"Expected records of {name} at {_form(*wanted)}, made by "
         f"{made_by}{there}. Received: data_dir={data_dir}"
     )
+
+
+def _record_offsets(shard: Shard) -> np.ndarray:
+    """Where each record begins in a file: after the length, 8 bytes, come a sum, itself, a sum."""
+    offsets = np.empty(shard.clips, np.int64)
+    offset, size = 0, os.path.getsize(shard.path)
+    with open(shard.path, "rb", buffering=0) as file:
+        for place in range(shard.clips):
+            header = os.pread(file.fileno(), 8, offset)
+            offsets[place] = offset
+            # At the end of the file, beyond which the next one is then sure to be.
+            offset += 16 + (struct.unpack("<Q", header)[0] if len(header) == 8 else size)
+    if offset != size:
+        raise OSError(f"other records than {shard.clips} in {shard.path}")
+    return offsets
 
 
 def _form(sample_rate: int, channels: int, pitch_variants: int, resampling: str) -> str:

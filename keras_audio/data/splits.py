@@ -2,9 +2,16 @@
 
 import dataclasses
 import itertools
+from collections.abc import Mapping
+from typing import Any
 
-from keras_audio.data.clip_table import Clip
+import numpy as np
+
+from keras_audio.data.clip_table import Clip, ClipTable
 from keras_audio.data.records import Records
+
+# Clips of a part that `split.json` names one by one; of more it keeps digests.
+LISTED_CLIPS = 20_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,13 +31,13 @@ class Split:
     train_folds: list[int]
     validation_folds: list[int]
     test_folds: list[int]
-    train: list[Clip]
-    validation: list[Clip]
-    test: list[Clip]
+    train: ClipTable
+    validation: ClipTable
+    test: ClipTable
     multi_label: bool = False
 
     @property
-    def parts(self) -> dict[str, tuple[list[int], list[Clip]]]:
+    def parts(self) -> dict[str, tuple[list[int], ClipTable]]:
         """Folds and clips by name: `train`, `validation`, and `test` where it is one of its own."""
         parts = {
             "train": (self.train_folds, self.train),
@@ -40,18 +47,42 @@ class Split:
             parts["test"] = (self.test_folds, self.test)
         return parts
 
-    def to_dict(self) -> dict[str, dict[str, dict]]:
+    def to_dict(self) -> dict[str, dict[str, Any]]:
         """Label and digest of the samples by part and clip id, as `split.json` stores them.
 
-        A multi-label set has a list of `labels` in place of the `label`.
+        A multi-label set has a list of `labels` in place of the `label`. A part of more than
+        `LISTED_CLIPS` has, in place of its clips, their number (`clips`), its `folds`, and digests
+        of ids and classes in order (`classes`) and of ids, classes and samples (`digest`).
         """
         return {
-            name: {clip.clip_id: self._classes(clip) | {"hash": clip.hash} for clip in clips}
-            for name, (_, clips) in self.parts.items()
+            name: self._listed(clips) if len(clips) <= LISTED_CLIPS else _summary(folds, clips)
+            for name, (folds, clips) in self.parts.items()
         }
+
+    def _listed(self, clips: ClipTable) -> dict[str, dict]:
+        return {clip.clip_id: self._classes(clip) | {"hash": clip.hash} for clip in clips}
 
     def _classes(self, clip: Clip) -> dict[str, int | list[int]]:
         return {"labels": list(clip.labels)} if self.multi_label else {"label": clip.label}
+
+
+def _summary(folds: list[int], clips: ClipTable) -> dict[str, Any]:
+    digests = {"classes": clips.digest(samples=False), "digest": clips.digest()}
+    return {"clips": len(clips), "folds": list(folds)} | digests
+
+
+def part_classes(part: Mapping[str, Any]) -> Any:
+    """What the clips of a part of `Split.to_dict` and their classes are, whatever the sample rate.
+
+    Two parts are of the same clips with the same classes if this is equal.
+
+    Example:
+        >>> part_classes({"a.wav": {"label": 1, "hash": "0f"}, "b.wav": {"labels": [], "hash": ""}})
+        {'a.wav': 1, 'b.wav': []}
+    """
+    if all(isinstance(facts, Mapping) for facts in part.values()):
+        return {clip: facts.get("label", facts.get("labels")) for clip, facts in part.items()}
+    return {name: part[name] for name in ("clips", "classes")}
 
 
 def make_split(records: Records, fold: int, validation: str = "held_out") -> Split:
@@ -102,10 +133,17 @@ def make_split(records: Records, fold: int, validation: str = "held_out") -> Spl
 
 
 def check_leakage(
-    name: str, clips: list[Clip], others: list[Clip], parts: str = "train and validation"
+    name: str, clips: ClipTable, others: ClipTable, parts: str = "train and validation"
 ) -> None:
     """Raise ValueError if clips of one recording are in two parts of a split."""
-    shared = sorted({clip.source for clip in clips} & {clip.source for clip in others})
+    digests = [table.sources.digests() for table in (clips, others)]
+    # Only those that may be the same are compared as texts.
+    suspects = np.intersect1d(*digests)
+    sources = [
+        set(table.sources.take(np.flatnonzero(np.isin(own, suspects))))
+        for table, own in zip((clips, others), digests, strict=True)
+    ]
+    shared = sorted(set.intersection(*sources))
     if shared:
         more = f" and {len(shared) - 3} more" if len(shared) > 3 else ""
         raise ValueError(

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_audio.data.splits import part_classes
 from keras_audio.evaluation.held_out import HeldOut, check_target
 from keras_audio.models.transfer import load_source, model_file
 from keras_audio.training.run_folder import RunFolder
@@ -161,15 +162,11 @@ def _models_of(member: str | os.PathLike) -> list[str | os.PathLike]:
     return [pathlib.Path(member) / model.name for model in models]
 
 
-def _held_out_classes(run: RunFolder) -> dict[str, Any]:
-    """The class or classes by clip; the samples depend on the sample rate."""
-    return {clip: facts.get("label", facts.get("labels")) for clip, facts in run.held_out.items()}
-
-
 _MUST_AGREE = {
     "data set": lambda run: run.recipe.dataset,
     "classes": lambda run: run.labels,
-    "held-out clips": _held_out_classes,
+    # The samples depend on the sample rate.
+    "held-out clips": lambda run: part_classes(run.held_out),
 }
 
 

@@ -1,7 +1,5 @@
 """Batches from records: what is in them, in which order, and that a late start changes nothing."""
 
-import types
-
 import keras
 import numpy as np
 import pytest
@@ -178,9 +176,9 @@ def test_crops_and_what_does_not_fit_are_not_kept(records, clip_steps, as_they_a
     assert TrainingBatches(records, [2], as_they_are, **how)._inputs is None
     data = TrainingBatches(records, [2], clip_steps, **how)
     size = 2 * len(records.clips([2])) * SAMPLES * 4
-    memory = types.SimpleNamespace(total=4 * size - 1)
-    monkeypatch.setattr(pipeline.psutil, "virtual_memory", lambda: memory)
-    assert data._inputs is None
+    for memory, kept in ((size, True), (size - 1, False)):
+        data = TrainingBatches(records, [2], clip_steps, memory=memory, **how)
+        assert data.in_memory and (data._inputs is not None) == kept
 
 
 def test_a_random_crop_is_a_piece_of_the_clip_at_its_own_place(records, as_they_are):
@@ -210,31 +208,6 @@ def find(crop, clips):
             if np.array_equal(clip[start : start + kept, 0], crop[:kept]):
                 return start, len(clip) - kept
     return None
-
-
-def test_a_set_larger_than_memory_is_streamed_as_the_same_clips(records, as_they_are, monkeypatch):
-    size = max(clip.samples for clip in records.clips([1, 2, 3]))
-    options = {"crop_samples": size, "random_crop": False}
-    near = batches(records, as_they_are, seed=1, **options)
-
-    class Memory:
-        total = 2_000_000
-
-    monkeypatch.setattr(pipeline.psutil, "virtual_memory", Memory)
-    far = batches(records, as_they_are, seed=1, **options)
-    assert far[0][0].shape == near[0][0].shape
-
-    def contents(found):
-        return sorted(
-            (y.tobytes(), x.tobytes()) for xs, ys in found for x, y in zip(xs, ys, strict=True)
-        )
-
-    assert contents(far) == contents(near)
-    assert same(far[2:], batches(records, as_they_are, 2, len(far) - 2, seed=1, **options))
-    data = EvaluationBatches(records, [1], as_they_are, batch_size=7)
-    clips = [x for _, x in clip_arrays(records, [1])]
-    for index, (x, _) in zip(data.order, data.dataset, strict=True):
-        assert np.array_equal(x[0], clips[index])
 
 
 def test_clips_of_equal_length_are_evaluated_together(records):
@@ -288,10 +261,8 @@ def test_targets_are_multi_hot(tags, as_they_are):
     assert {tuple(target) for target in targets} == {(0, 1), (1, 0), (1, 1), (0, 0)}
 
 
-@pytest.mark.parametrize("memory", ["enough", "little"])
-def test_balanced_sampling_draws_all_classes_equally_often(tags, as_they_are, memory, monkeypatch):
-    if memory == "little":
-        monkeypatch.setattr(pipeline.psutil, "virtual_memory", lambda: Memory)
+@pytest.mark.parametrize("memory", [None, 0])
+def test_balanced_sampling_draws_all_classes_equally_often(tags, as_they_are, memory):
     data = TrainingBatches(
         tags,
         [1, 2],
@@ -301,6 +272,7 @@ def test_balanced_sampling_draws_all_classes_equally_often(tags, as_they_are, me
         crop_samples=1000,
         balanced=True,
         whole_batches=True,
+        memory=memory,
     )
     passes = 20
     targets = np.concatenate([y.numpy() for _, y in data.steps(0, passes * data.steps_per_pass)])
@@ -314,12 +286,6 @@ def test_balanced_sampling_draws_all_classes_equally_often(tags, as_they_are, me
     expected = (rates @ hot) * len(targets)
     np.testing.assert_allclose([common, rare], expected, rtol=0.05)
     assert targets.any(axis=1).all()
-
-
-class Memory:
-    """A machine with too little of it."""
-
-    total = 200_000
 
 
 def test_training_hears_the_pitch_variants_and_evaluation_the_clip(tags, as_they_are):

@@ -3,11 +3,14 @@
 import json
 import shutil
 
+import keras
+import numpy as np
 import pytest
+import tensorflow as tf
 
 import data_prep
 from data_prep.toy_scenes import write_toy_scenes
-from keras_audio.data import make_split, open_records
+from keras_audio.data import ClipTable, TrainingBatches, make_split, open_records
 from keras_audio.files import folder_name
 
 
@@ -37,21 +40,89 @@ def flip(data):
     return data[:middle] + bytes([data[middle] ^ 255]) + data[middle + 1 :]
 
 
+@pytest.fixture(params=["with an index", "without"])
+def indexed(folder, request):
+    """Whether the records have an index, which those of earlier versions lack."""
+    for fold, clips in [(fold, open_copy(folder).clips([fold])) for fold in (1, 2)]:
+        index = folder / f"fold{fold}.index.npz"
+        index.unlink(missing_ok=True)
+        if request.param == "with an index":
+            clips.save(index)
+    return request.param == "with an index"
+
+
 @pytest.mark.parametrize("damage", [cut, empty, flip])
-def test_damaged_records_are_found_by_listing_their_clips(folder, damage):
+def test_damaged_records_are_found_before_training(folder, indexed, as_they_are, damage):
     (path,) = folder.glob("*fold2.tfrecord*")
     path.write_bytes(damage(path.read_bytes()))
     records = open_copy(folder)
     assert records.clips([1])
-    with pytest.raises(ValueError, match=r"fold 2 .*--force. Received: path=") as info:
+    with pytest.raises(ValueError, match=r"fold.* 2 .*--force. Received: path=") as info:
         records.clips([1, 2])
+        # The sums of samples that the index spares from being read are checked when they are.
+        assert indexed and damage is flip
+        TrainingBatches(records, [1, 2], as_they_are, batch_size=4, seed=0)
     assert str(folder) in str(info.value) and "\n" not in str(info.value)
 
 
-def test_a_lost_file_of_records_is_found(folder):
+def test_a_lost_file_of_records_is_found(folder, indexed):
     (path,) = folder.glob("*fold2.tfrecord*")
     path.unlink()
     with pytest.raises(ValueError, match="fold 2 .*--force"):
+        open_copy(folder).clips([2])
+
+
+@pytest.fixture
+def as_they_are():
+    waveform = keras.Input((None, 1))
+    return keras.Model(waveform, keras.layers.Identity()(waveform))
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+@pytest.mark.parametrize("damage", [cut, empty, flip])
+def test_records_damaged_while_they_are_read_stop_a_stream(folder, as_they_are, damage, balanced):
+    records = open_copy(folder)
+    options = {"batch_size": 4, "seed": 0, "memory": 0, "balanced": balanced}
+    data = TrainingBatches(records, [1, 2], as_they_are, crop_samples=100, **options)
+    assert len(list(data.steps(0, 1))) == 1
+    (path,) = folder.glob("*fold2.tfrecord*")
+    path.write_bytes(damage(path.read_bytes()))
+    kinds = (tf.errors.DataLossError, tf.errors.FailedPreconditionError, tf.errors.OutOfRangeError)
+    with pytest.raises((*kinds, tf.errors.InvalidArgumentError)):
+        for _ in data.steps(0, data.steps_per_pass):
+            pass
+
+
+@pytest.mark.parametrize("damage", [cut, empty])
+def test_lengths_of_records_are_not_read_beyond_their_end(folder, damage):
+    records = open_copy(folder)
+    records.clips([1, 2])
+    (path,) = folder.glob("*fold2.tfrecord*")
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ValueError, match="folds 1, 2 .other records than.*--force"):
+        records.offsets([1, 2])
+
+
+def test_an_index_says_what_the_records_do(folder):
+    told = {}
+    for kind in ("index", "records"):
+        records = open_copy(folder)
+        told[kind] = list(records.clips([2, 1])), records.offsets([2, 1]).tolist()
+        clips = ClipTable.from_clips(records.clips([1]), shards=0, offsets=records.offsets([1]))
+        clips.save(folder / "fold1.index.npz")
+        (folder / "fold2.index.npz").unlink(missing_ok=True)
+    assert told["index"] == told["records"]
+    assert not np.any(open_copy(folder).clips([1]).offsets < 0)
+
+
+def test_an_index_of_other_clips_is_refused(folder):
+    clips = open_copy(folder).clips([2])
+    for other in (clips[:-1], ClipTable.from_clips(clips, shards=1)):
+        other.save(folder / "fold2.index.npz")
+        with pytest.raises(ValueError, match="fold 2 .other clips than in fold2.index.npz.*--for"):
+            open_copy(folder).clips([2])
+    (folder / "fold2.index.npz").write_bytes(b"no index")
+    with pytest.raises(ValueError, match="whole table of clips.*fold2.index.npz"):
         open_copy(folder).clips([2])
 
 
