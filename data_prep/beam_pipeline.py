@@ -16,9 +16,9 @@ from data_prep.shards import (
     Job,
     Report,
     Shard,
+    finished,
     load_plan,
     read_report,
-    report_exists,
     save_plan,
     write_shard,
 )
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from apache_beam.runners.runner import PipelineRunner
 
 _NAMESPACE = "prepare"
-_PROGRESS_SECONDS = 1.0
+_PROGRESS_SECONDS = 2.0
 
 
 class BeamRun:
@@ -204,7 +204,7 @@ def _watched(job: Job, shards: Sequence[Shard], bar: tqdm) -> Iterator[None]:
     ended = threading.Event()
 
     def look() -> None:
-        for name in [name for name in waiting if report_exists(job, name)]:
+        for name in finished(job) & waiting.keys():
             bar.update(waiting.pop(name))
 
     def watch() -> None:

@@ -30,6 +30,17 @@ def read_missing(folder: pathlib.Path, metadata: Mapping[str, Any]) -> tuple[str
     return tuple(metadata["missing"])
 
 
+def listed(missing: Sequence[str], folder: pathlib.Path) -> list[str]:
+    """What is missing from the records in a folder, as lines, of which the last may stand for more.
+
+    Example:
+        >>> listed(["a.wav: there is no such file"], pathlib.Path("records"))
+        ['a.wav: there is no such file']
+    """
+    more = len(missing) - LISTED
+    return [*missing[:LISTED], *([f"{more} more, all in {folder / _FILE}"] if more > 0 else [])]
+
+
 def shortened(missing: Sequence[str]) -> str:
     """What is missing, as part of a sentence.
 

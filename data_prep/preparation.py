@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from data_prep.clips import RECORDS_VERSION, ClipList, Dataset
 from data_prep.form import Form, choose_form
-from data_prep.missing import LISTED, read_missing, shortened
+from data_prep.missing import listed, read_missing, shortened
 from data_prep.registry import DATASETS, find_dataset
 from data_prep.workshop import Workshop, open_workshop
 from keras_audio.files import folder_name, read_json, remove
@@ -336,7 +336,5 @@ def _remark(result: PrepareResult) -> None:
         print(f"note: {note}", file=sys.stderr)
     if result.reused:
         print(f"{result.path} is there already: {result.clips} clips", file=sys.stderr)
-    for problem in result.missing[:LISTED]:
+    for problem in listed(result.missing, result.path):
         print(f"missing: {problem}", file=sys.stderr)
-    if (more := len(result.missing) - LISTED) > 0:
-        print(f"missing: {more} more, all of them in {result.path}", file=sys.stderr)

@@ -31,7 +31,7 @@ from keras_audio.files import read_json, remove
 CLIPS_IN_A_SHARD = 256
 # Of the reports; those of another are not taken over.
 _VERSION = 1
-_PLANS = "plans"
+_PLANS, _REPORT = "plans", ".json"
 _CLIP_FIELDS = tuple(field.name for field in dataclasses.fields(Clip))
 
 
@@ -204,7 +204,7 @@ def keep_finished(job: Job, shards: Sequence[Shard], decoder: Decoder) -> dict[s
         if decoded.samples is not None:
             reports[name] = None
     done = {name: report for name, report in reports.items() if report is not None}
-    kept = {f"{name}.json" for name in done} | {report.file for report in done.values()}
+    kept = {_report_name(name) for name in done} | {report.file for report in done.values()}
     for entry in list(os.scandir(job.folder)):
         if entry.name not in kept:
             remove(entry.path)
@@ -265,13 +265,14 @@ def load_plan(job: Job, name: str) -> Shard:
     return Shard(clips=tuple(clips), **plan)
 
 
-def report_exists(job: Job, name: str) -> bool:
-    """Whether a shard of that name is done."""
-    return os.path.exists(os.path.join(job.folder, _report_name(name)))
+def finished(job: Job) -> set[str]:
+    """The names of the shards that have a report by now."""
+    names = os.listdir(job.folder)
+    return {name.removesuffix(_REPORT) for name in names if name.endswith(_REPORT)}
 
 
 def _report_name(name: str) -> str:
-    return f"{name}.json"
+    return f"{name}{_REPORT}"
 
 
 @contextlib.contextmanager

@@ -164,7 +164,8 @@ def test_much_that_is_missing_is_in_a_file_of_its_own(sounds, tmp_path, monkeypa
     monkeypatch.setattr(missing, "LISTED", 2)
     with pytest.raises(ValueError, match=r"got 4 missing .*0\.wav.*1\.wav.*; and 2 more\. Rec"):
         _prepare(sounds, tmp_path, force=True)
-    result = _prepare(sounds, tmp_path, allow_missing=True, force=True)
+    result = _prepare(sounds, tmp_path, allow_missing=True, force=True, progress=True)
+    assert f"missing: 2 more, all in {result.path}/missing.txt\n" in capsys.readouterr().err
     lines = [f"{number}.wav: there is no such file" for number in range(4)]
     assert result.missing == tuple(lines)
     assert (result.path / "missing.txt").read_text() == "".join(f"{line}\n" for line in lines)
