@@ -31,6 +31,7 @@ bench: $(READY)
 results: $(READY)
 	$(BIN)/python experiments/readme_results.py
 	$(BIN)/python experiments/erann_page.py
+	$(BIN)/python -m data_prep.pages
 
 clean:
 	rm -rf .venv demo build *.egg-info
