@@ -60,7 +60,7 @@ def main() -> int:
         f"confirms (a correlation of at least {AuditSettings().confirm:g}). Similarity and "
         "correlation: over the copies found. Other pairs: over those clips of the set itself that "
         f"share a word of 32 bits and are not near-duplicates in truth ({known} pairs are). "
-        "Random pairs: two clips of different recordings, laid over each other anywhere."
+        "Random pairs: two clips, laid over each other anywhere."
     )
     title = "Near-duplicates: copies found, and others not"
     write_results(options.to / options.name, title, about, groups)

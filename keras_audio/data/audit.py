@@ -156,9 +156,9 @@ def audit(
 ) -> Audit:
     """Look at, and listen to, all clips of a data set.
 
-    Memory is taken for the list of clips and about a kilobyte for the fingerprint of five seconds,
-    so that 100,000 clips take some 400 MB. The samples are read once, and once more, if clips
-    sound alike, those folds that they are in.
+    The samples are read once; where clips sound alike, those of their folds once more. Memory is
+    taken for the list of clips and their fingerprints, a kilobyte for five seconds, and as much
+    again while they are searched.
 
     Args:
         records: The prepared data set.
