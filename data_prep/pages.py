@@ -56,18 +56,19 @@ def pages() -> dict[str, str]:
     return {"README.md": _index()} | {_file(card): _page(card) for card in cards()}
 
 
-def stale(folder: pathlib.Path = FOLDER) -> list[str]:
-    """The pages in `folder` that are missing, changed, or of no data set, by name."""
-    fresh = pages()
+def stale(folder: pathlib.Path | None = None) -> list[str]:
+    """The pages in `folder`, else in `FOLDER`, that are missing, changed, or of no data set."""
+    folder, fresh = folder or FOLDER, pages()
     there = {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*.md")}
     return sorted(
         name for name in fresh.keys() | there.keys() if fresh.get(name) != there.get(name)
     )
 
 
-def write_pages(folder: pathlib.Path = FOLDER) -> list[str]:
-    """Write what is stale in `folder`, remove pages of no data set, and say which they were."""
-    fresh, changed = pages(), stale(folder)
+def write_pages(folder: pathlib.Path | None = None) -> list[str]:
+    """Write what is stale there, remove pages of no data set, and give the names of both."""
+    folder, fresh = folder or FOLDER, pages()
+    changed = stale(folder)
     for name in changed:
         if name in fresh:
             write_text(folder / name, fresh[name])
