@@ -87,10 +87,9 @@ def train(options: argparse.Namespace) -> int:
         recipe = recipe.smoke()
         runs_dir = pathlib.Path(options.runs) / "smoke"
 
-    from keras_audio.evaluation import evaluate_run
     from keras_audio.training import Stopped
     from keras_audio.training import train as train_recipe
-    from keras_audio.training.workers import WorkerLost
+    from keras_audio.training.workers import WorkerLost, wait_for_all
 
     try:
         run = train_recipe(
@@ -108,14 +107,22 @@ def train(options: argparse.Namespace) -> int:
             memory=options.memory,
             service=options.data_service,
         )
+        if run is not None:  # of several workers this is the first
+            _after_training(run, options, export_to)
+        wait_for_all(options.strategy)
     except Stopped as stopped:
         print(f"keras-audio: {stopped}", file=sys.stderr)
         return 128 + stopped.signal_number
     except WorkerLost as lost:
         print(f"keras-audio: {lost}", file=sys.stderr)
         return os.EX_TEMPFAIL
-    if run is None:  # The first of several workers does the rest.
-        return 0
+    return 1 if missing else 0
+
+
+def _after_training(
+    run: "RunFolder", options: argparse.Namespace, export_to: pathlib.Path | None
+) -> None:
+    """Say how it ended, and do what was asked for next."""
     done = run.finished
     if run.recipe.counts_iterations:
         best = f"after iteration {done['best_iteration']} of {done['iterations']}"
@@ -132,6 +139,8 @@ def train(options: argparse.Namespace) -> int:
     elif options.export is None:
         print(f"next: keras-audio evaluate {run.path}")
     else:
+        from keras_audio.evaluation import evaluate_run
+
         _print_metrics(evaluate_run(run, data_dir=options.data_dir), run.path)
         path = _export_run(
             run,
@@ -139,7 +148,6 @@ def train(options: argparse.Namespace) -> int:
             overwrite=export_to is None or options.force or options.resume,
         )
         print(f"next: keras-audio predict {path} FILE")
-    return 1 if missing else 0
 
 
 def _prepare_source(options: argparse.Namespace, recipe: Recipe) -> tuple[str, ...]:

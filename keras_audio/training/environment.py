@@ -8,8 +8,9 @@ import platform
 import subprocess
 from typing import Any
 
-import psutil
 import tensorflow as tf
+
+from keras_audio.data.memory import usable_memory
 
 PACKAGES = (
     "keras-audio",
@@ -33,7 +34,7 @@ def describe_environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
-        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "memory_gib": round(usable_memory() / 2**30, 1),
         "devices": [_device(device) for device in tf.config.list_physical_devices()],
         "commit": _commit(),
     }

@@ -31,7 +31,7 @@ from keras_audio.training.checkpoint import (
     save_checkpoint,
 )
 from keras_audio.training.position import Position
-from keras_audio.training.replicas import draw_apart, joint_batch_norms
+from keras_audio.training.replicas import check_equal, draw_apart, joint_batch_norms
 from keras_audio.training.run_folder import RunFolder
 from keras_audio.training.scores import clip_scores, mean_average_precision
 from keras_audio.training.stopping import Stopped, StopRequest
@@ -165,6 +165,7 @@ class TrainingLoop:
         callbacks.on_train_begin()
         if self.checkpoint.is_file():
             self._take_up(stage or 0, comparable)
+        check_equal(self.workers, self.variables)
         if self._devices > 1:
             draw_apart(self.strategy, [*self.variables["network"], *self.variables["mixing"]])
         place = self.position

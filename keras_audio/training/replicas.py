@@ -1,10 +1,14 @@
 """What makes several devices train as one would with the whole batch."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 
 import keras
+import numpy as np
 import tensorflow as tf
+
+from keras_audio.training.workers import Workers
 
 _SEED_STATE = "seed_generator_state"
 # Further than any training draws.
@@ -35,6 +39,20 @@ def joint_batch_norms(network: keras.Model, joint: bool) -> Iterator[None]:
     finally:
         for norm, synchronized in zip(norms, before, strict=True):
             norm.synchronized = synchronized
+
+
+def check_equal(workers: Workers, variables: Mapping[str, Sequence]) -> None:
+    """Make sure that all workers begin with the same weights, averages and counters.
+
+    Raises:
+        ValueError: In those where they are others than in the first.
+    """
+    if workers.count > 1:
+        digest = hashlib.sha256()
+        for members in variables.values():
+            for variable in members:
+                digest.update(np.asarray(variable.numpy()).tobytes())
+        workers.check_same({"variables": digest.hexdigest()})
 
 
 def draw_apart(strategy: tf.distribute.Strategy, variables: Sequence[keras.Variable]) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import json
 import os
 import pathlib
 import sys
@@ -11,6 +12,7 @@ import keras
 import tensorflow as tf
 
 from keras_audio.data import Records, Split, make_split, open_records
+from keras_audio.data.memory import memory_share
 from keras_audio.files import folder_name, locked, read_json, write_json
 from keras_audio.models.transfer import copy_weights, load_source, transfer_weights
 from keras_audio.recipes import Recipe
@@ -66,7 +68,8 @@ def train(
         init_from: A run folder or `.keras` file whose weights, except those of the last layer,
             training begins with; or what else the recipe can load. A copy goes into the run folder.
         memory: Bytes that the training clips may take, and again the held-out ones; a larger set
-            is streamed from disk, in another order. None for a quarter of what there is.
+            is streamed from disk, in another order. None for what the run was begun with, or a
+            quarter of what there is; of several workers the first decides.
         service: Address of a tf.data service that reads in place of this process,
             `grpc://host:port`. In which order its workers answer is theirs.
         progress: Whether to show a progress bar and a line a round.
@@ -89,6 +92,9 @@ def train(
     if run is None and init_from is not None:
         path = path.with_name(f"{path.name}-fine_tuned")
     with workers.together(), contextlib.ExitStack() as stack:
+        terms = {"max_steps": max_steps, "deterministic": deterministic, "service": service}
+        with workers.agreeing():
+            workers.check_same(recipe.to_dict() | terms)
         with workers.agreeing():
             # All that can be refused is, before anything is made or deleted.
             records, split = open_data(recipe, data_dir)
@@ -102,7 +108,7 @@ def train(
                 session = describe_environment()
                 session |= {"strategy": strategy, "deterministic": deterministic}
                 session |= {"workers": workers.count} if strategy == "multiworker" else {}
-                session |= {"memory": memory} if memory is not None else {}
+                session |= {"memory": _memory_of(path, memory, resume)}
                 session |= {"service": service} if service is not None else {}
                 stack.enter_context(locked(lock_of(path), "train this run"))
                 if force:
@@ -112,6 +118,8 @@ def train(
                 )
                 if not folder.finished:
                     _prepare_run(folder, records, split)
+                memory = session["memory"]
+        memory = json.loads(workers.first(json.dumps(memory).encode()))
         folder = RunFolder(stack.enter_context(workers.shared_folder(path)))
         with workers.agreeing():
             if not workers.is_first and folder.split != split.to_dict():
@@ -159,6 +167,14 @@ def default_run_path(recipe: Recipe, runs_dir: str | os.PathLike) -> pathlib.Pat
     """
     name = f"{folder_name(recipe.dataset)}-fold{recipe.fold}-seed{recipe.seed}"
     return pathlib.Path(runs_dir) / recipe.name / name
+
+
+def _memory_of(path: pathlib.Path, memory: int | None, resume: bool) -> int:
+    """What the clips may take; as it was in a run that goes on, for their order depends on it."""
+    begun = path / "environment.json"
+    if memory is None and resume and begun.is_file():
+        memory = read_json(begun).get("memory")
+    return memory_share(memory)
 
 
 def _prepare_run(folder: RunFolder, records: Records, split: Split) -> None:

@@ -6,21 +6,27 @@ import io
 import json
 import os
 import pathlib
+import re
+import shutil
+import signal
 import sys
 import tempfile
+import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
+import psutil
 import tensorflow as tf
 
 STRATEGIES = ("single", "mirrored", "multiworker")
 # Of a run folder, what a training reads: all that another worker needs to train as the first does.
 _SHARED_FILES = (
     *("labels.txt", "environment.json", "split.json", "initial.keras", "initial.json"),
-    *("statistics.json", "history.csv", "model.keras", "checkpoints/last.npz"),
-    *("done.json", "recipe.json"),
+    *("statistics.json", "history.csv", "model.keras", "checkpoints/*", "done.json", "recipe.json"),
 )
+_COPY = "keras-audio-worker-"
 _EXAMPLE = (
     """{"cluster": {"worker": ["10.0.0.1:2222", "10.0.0.2:2222"]}, """
     """"task": {"type": "worker", "index": 0}}"""
@@ -54,9 +60,25 @@ def build_strategy(name: str) -> tf.distribute.Strategy:
         )
     if name == "single":
         return tf.distribute.get_strategy()
-    if name == "mirrored":
-        return _mirrored()
-    return _multiworker()
+    strategy = _mirrored() if name == "mirrored" else _multiworker()
+    devices = ", ".join(strategy.extended.worker_devices)
+    count = strategy.num_replicas_in_sync
+    print(f"note: each batch is for {count} device(s), here {devices}", file=sys.stderr)
+    return strategy
+
+
+def wait_for_all(name: str) -> None:
+    """Wait until all workers are here, under a strategy of several processes.
+
+    One that has ended could not be started again alone, should another fail in what follows.
+
+    Raises:
+        WorkerLost: If another worker is gone.
+    """
+    if name == "multiworker":
+        workers = Workers(_multiworker())
+        with workers.together():
+            workers.any(False)
 
 
 @functools.cache
@@ -68,14 +90,21 @@ def _mirrored() -> tf.distribute.Strategy:
 @functools.cache
 def _multiworker() -> tf.distribute.Strategy:
     """One for the whole process, since TensorFlow meets the other workers but once."""
-    workers = _check_cluster(os.environ.get("TF_CONFIG", ""))
-    print(f"note: waiting for all {workers} workers of TF_CONFIG", file=sys.stderr)
+    config = os.environ.get("TF_CONFIG", "")
+    addresses = _check_cluster(config)
+    print(f"note: waiting for all workers: {', '.join(addresses)}", file=sys.stderr)
     try:
-        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        with _ended_by_ctrl_c():
+            strategy = tf.distribute.MultiWorkerMirroredStrategy()
     except RuntimeError as error:
         raise ValueError(
             "Expected strategy='multiworker' in a process in which TensorFlow has not computed "
             f"anything yet ({error}). Received: a later call"
+        ) from error
+    except tf.errors.OpError as error:
+        raise ValueError(
+            "Expected addresses in TF_CONFIG by which workers can be reached, and at which this "
+            f"one can listen, got {error.message}. Received: TF_CONFIG={config!r}"
         ) from error
     # All batches are whole, and the same number on every worker: nobody has to ask at each step
     # whether the others have one left.
@@ -83,22 +112,52 @@ def _multiworker() -> tf.distribute.Strategy:
     return strategy
 
 
-def _check_cluster(config: str) -> int:
-    """Refuse a TF_CONFIG that is none of workers alone; gives how many there are."""
+@contextlib.contextmanager
+def _ended_by_ctrl_c() -> Iterator[None]:
+    """Let SIGINT end the process at once, which waits where Python does not hear it.
+
+    SIGTERM TensorFlow takes for itself while it waits.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
+def _check_cluster(config: str) -> list[str]:
+    """The addresses of all workers; refuse a TF_CONFIG that is none of workers alone."""
     try:
         parsed = json.loads(config)
         cluster, task = parsed["cluster"], parsed["task"]
-        sizes = {job: len(addresses) for job, addresses in cluster.items()}
-        known = not sizes.keys() - {"chief", "worker"} and sizes.get("chief", 0) <= 1
-        if known and 0 <= int(task["index"]) < sizes[task["type"]]:
-            return sum(sizes.values())
-        problem = "other jobs than workers" if not known else "a task that is not in the cluster"
+        problem = _problem(cluster, task["type"], task["index"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         problem = repr(error) if config else "nothing"
-    raise ValueError(
-        f"Expected the environment variable TF_CONFIG to name all workers and this one, as in "
-        f"{_EXAMPLE}, got {problem}. Received: TF_CONFIG={config!r}"
-    )
+    if problem:
+        raise ValueError(
+            "Expected the environment variable TF_CONFIG to name all workers and this one, as in "
+            f"{_EXAMPLE}, got {problem}. Received: TF_CONFIG={config!r}"
+        )
+    return [address for addresses in cluster.values() for address in addresses]
+
+
+def _problem(cluster: Mapping[str, Any], job: str, index: int) -> str:
+    if cluster.keys() - {"chief", "worker"} or len(cluster.get("chief", [])) > 1:
+        return "other jobs than a chief and workers"
+    if not all(isinstance(addresses, list) for addresses in cluster.values()):
+        return "workers that are no list"
+    addresses = [address for job_addresses in cluster.values() for address in job_addresses]
+    for address in addresses:
+        if not isinstance(address, str) or not re.fullmatch(r"[^\s/]+:[0-9]+", address):
+            return f"{address!r}, which is not host:port"
+    if len(set(addresses)) < len(addresses):
+        return "one address twice"
+    if type(index) is not int or not 0 <= index < len(cluster.get(job, [])):
+        return "a task that is not in the cluster"
+    return ""
 
 
 class Workers:
@@ -136,7 +195,7 @@ class Workers:
 
     def sum(self, array: np.ndarray) -> np.ndarray:
         """The sum of the arrays of all workers, which have one shape and type."""
-        if self.count == 1:
+        if self.count == 1 or not array.size:
             return array
         devices = self._strategy.num_replicas_in_sync // self.count
         own, nothing = tf.constant(array), tf.zeros_like(array)
@@ -171,6 +230,24 @@ class Workers:
         words.view(np.uint8)[: len(data)] = np.frombuffer(data, np.uint8)
         # Zeros everywhere else, so that the sum is what the first worker has.
         return self.sum(words).tobytes()[:size]
+
+    def check_same(self, terms: Mapping[str, Any]) -> None:
+        """Make sure that all workers were told the same as the first.
+
+        Args:
+            terms: What they were told by name, as JSON can hold it.
+
+        Raises:
+            ValueError: In those that were told something else; it names the first that differs.
+        """
+        first = json.loads(self.first(json.dumps(terms).encode()))
+        # As JSON has them, which knows no tuples.
+        for name, value in json.loads(json.dumps(terms)).items():
+            if first.get(name) != value:
+                raise ValueError(
+                    f"Expected {name} as the first worker has it, {first.get(name)!r}. "
+                    f"Received: {name}={value!r} in worker {self.index}"
+                )
 
     @contextlib.contextmanager
     def agreeing(self) -> Iterator[None]:
@@ -209,9 +286,11 @@ class Workers:
         if self.is_first:
             yield path
             return
-        with tempfile.TemporaryDirectory(prefix="keras-audio-worker-") as temporary:
+        _sweep_copies()
+        with tempfile.TemporaryDirectory(prefix=f"{_COPY}{os.getpid()}-") as temporary:
             copy = pathlib.Path(temporary) / "run"
-            _unpack(packed, copy)
+            with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+                archive.extractall(copy)
             yield copy
 
     @contextlib.contextmanager
@@ -236,14 +315,15 @@ class Workers:
 def _pack(folder: pathlib.Path) -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
-        for name in _SHARED_FILES:
-            if (folder / name).is_file():
-                archive.write(folder / name, name)
+        for pattern in _SHARED_FILES:
+            for file in folder.glob(pattern):
+                archive.write(file, file.relative_to(folder))
     return packed.getvalue()
 
 
-def _unpack(packed: bytes, folder: pathlib.Path) -> None:
-    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
-        for name in _SHARED_FILES:
-            if name in archive.namelist():
-                archive.extract(name, folder)
+def _sweep_copies() -> None:
+    """Delete the copies of workers that were killed."""
+    for copy in pathlib.Path(tempfile.gettempdir()).glob(f"{_COPY}*"):
+        process = copy.name.removeprefix(_COPY).partition("-")[0]
+        if process.isdecimal() and not psutil.pid_exists(int(process)):
+            shutil.rmtree(copy, ignore_errors=True)
