@@ -3,26 +3,34 @@
 import contextlib
 import dataclasses
 import functools
-import hashlib
 import os
 import pathlib
 import shutil
 import sys
 import urllib.parse
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import requests
 from tqdm import tqdm
 
 from data_prep import downloads, transfer
 from data_prep.downloads import Download
+from data_prep.fetched import (
+    RECORD,
+    Found,
+    Unpacked,
+    archive_path,
+    check_way,
+    digest_of,
+    look,
+    read_record,
+    record_of,
+)
+from data_prep.registry import find_dataset
 from data_prep.transfer import Patience
 from data_prep.unpacking import Archive, Limits, open_archive
-from keras_audio.files import locked, read_json, write_json
+from keras_audio.files import locked, remove, write_json
 
-# What has been unpacked into the folder that it lies in.
-RECORD = ".fetched.json"
-_CHUNK = 1 << 20
 # Times what a data set takes unpacked as far as is known: some of that is an estimate.
 _UNPACKED_AT_MOST = 4
 
@@ -61,7 +69,7 @@ def fetch(
     the first one is unpacked. A call that is stopped leaves them there, and the next one goes on
     from the byte that it had reached; files that were put there by other means are taken as well.
     The folder appears when all that was asked for is unpacked; parts that are asked for later are
-    added to it.
+    added to it, and a part of which files are gone is fetched anew.
 
     Args:
         name: The data set, as `prepare` calls it.
@@ -79,15 +87,18 @@ def fetch(
     Raises:
         ValueError: If there is nothing that could be fetched of it, if there is not enough space,
             if a server has not what the table says or cannot be reached, if an archive is
-            malicious, or if another process fetches the same.
+            malicious, if something else lies where a file or folder goes, or if another process
+            fetches the same.
         OSError: If something cannot be written.
     """
     wanted = plan(name, parts)
     to = pathlib.Path(to)
     folder = to / wanted[0].folder
     with locked(to / f".{folder.name}.lock", f"fetch {name} to {to}"):
-        shutil.rmtree(_staging(folder), ignore_errors=True)
-        missing = _missing(folder, wanted)
+        remove(_staging(folder))
+        found = look(folder, wanted)
+        _say_what_is_gone(found, folder, _saying(progress))
+        missing = [each.download for each in found if not each.done]
         if not missing:
             return FetchResult(folder, ())
         _check_space(missing, folder)
@@ -106,7 +117,8 @@ def plan(name: str, parts: Sequence[str] | None = None) -> tuple[Download, ...]:
         parts: Which of its parts; `audio` means `audio.1`, `audio.2` and so on.
 
     Raises:
-        ValueError: If there is nothing that could be fetched of it, or no such part.
+        ValueError: If there is no such data set, nothing that could be fetched of it, no such
+            part, or no part in `parts`.
 
     Example:
         >>> [download.part for download in plan("tau_urban_2019/1b", ["meta", "audio"])][:3]
@@ -114,56 +126,33 @@ def plan(name: str, parts: Sequence[str] | None = None) -> tuple[Download, ...]:
     """
     every = downloads.for_dataset(name)
     if not every:
+        find_dataset(name)  # one that there is not is another matter
         raise ValueError(
             "Expected a data set with files that may be downloaded and have lasting checksums "
             f"({', '.join(downloads.names())}). Received: name={name!r}"
         )
+    known = ", ".join(each.part for each in every)
+    if parts is not None and not parts:
+        raise ValueError(f"Expected parts of {name} ({known}), or None for all. Received: parts=[]")
     chosen = {
         part: [each for each in every if each.part == part or each.part.startswith(f"{part}.")]
         for part in (parts if parts is not None else [each.part for each in every])
     }
     for part, found in chosen.items():
         if not found:
-            known = ", ".join(each.part for each in every)
             raise ValueError(f"Expected parts of {name} ({known}). Received: part={part!r}")
     return tuple(each for each in every if any(each in found for found in chosen.values()))
 
 
-def archive_path(download: Download, folder: pathlib.Path) -> pathlib.Path:
-    """Where a file is downloaded to, beside the folder of its data set."""
-    return folder.with_name(f"{folder.name}.archives") / download.name
-
-
-def _missing(folder: pathlib.Path, wanted: Collection[Download]) -> list[Download]:
-    """Those that are not in the folder yet, if the rest of it is none of ours to overwrite."""
-    if not os.path.lexists(folder):
-        return list(wanted)
-    record = _read_record(folder)
-    missing = []
-    for download in wanted:
-        if not download.is_archive:
-            there = folder / download.name
-            if not there.exists():
-                missing.append(download)
-            elif _digest(there, download.algorithm) != download.digest:
-                raise ValueError(
-                    f"Expected {download.name} as it was published, got another one: move it "
-                    f"away first. Received: path={there}"
-                )
-        elif record is None:
-            raise ValueError(
-                "Expected a new folder, or one that fetch has made: move this one away first. "
-                f"Received: path={folder}"
+def _say_what_is_gone(
+    found: Iterable[Found], folder: pathlib.Path, said: Callable[[str], None]
+) -> None:
+    for each in found:
+        if each.gone:
+            said(
+                f"{folder} lacks {len(each.gone)} file(s) of {each.download.part}, such as "
+                f"{each.gone[0]}: fetched anew"
             )
-        elif record.get(download.part) != download.digest:
-            missing.append(download)
-    return missing
-
-
-def _read_record(folder: pathlib.Path) -> dict[str, str] | None:
-    path = folder / RECORD
-    record = read_json(path) if path.exists() else None
-    return record if isinstance(record, dict) else None
 
 
 def _check_space(missing: Collection[Download], folder: pathlib.Path) -> None:
@@ -205,9 +194,10 @@ def _get_all(
     with _bar("download", total, progress, initial=begun) as bar:
         for download, path in rest.items():
             bar.set_postfix_str(download.part)
+            get = functools.partial(_get, session, download, path, base_url, patience, bar)
             # Once more where the beginning, or a piece, is of a version that no server has now.
-            while not _get(session, download, path, base_url, patience, bar, _saying(progress)):
-                pass
+            if not get(_saying(progress), last=False):
+                get(_saying(progress), last=True)
 
 
 def _check_those_there(paths: dict[Download, pathlib.Path], progress: bool) -> None:
@@ -215,7 +205,7 @@ def _check_those_there(paths: dict[Download, pathlib.Path], progress: bool) -> N
     there = {download: path for download, path in paths.items() if path.exists()}
     with _bar("check", sum(path.stat().st_size for path in there.values()), progress) as bar:
         for download, path in there.items():
-            if _digest(path, download.algorithm, bar.update) != download.digest:
+            if digest_of(path, download.algorithm, bar.update) != download.digest:
                 _saying(progress)(f"{path} is not as it was published: downloaded anew")
                 transfer.discard(path)
 
@@ -228,8 +218,13 @@ def _get(
     patience: Patience,
     bar: tqdm,
     said: Callable[[str], None],
+    last: bool,
 ) -> bool:
-    """Download a file; gives whether it is the one, or raises ValueError if it will not be."""
+    """Download a file; gives whether it is the one.
+
+    Raises:
+        ValueError: If it is another one, and was so in one piece or is asked for the last time.
+    """
     pieced = transfer.download(
         session,
         download.url if base_url is None else _at(base_url, download.url),
@@ -241,14 +236,14 @@ def _get(
         moved=bar.update,
         said=said,
     )
-    size, received = path.stat().st_size, _digest(path, download.algorithm)
+    size, received = path.stat().st_size, digest_of(path, download.algorithm)
     if received == download.digest:
         bar.total += size - download.about
         bar.refresh()
         return True
     transfer.discard(path)
     bar.update(-size)
-    if not pieced:
+    if last or not pieced:
         raise ValueError(
             f"Expected a file of {download.algorithm} {download.digest}, got one of {received}, "
             f"which was deleted. Received: url={download.url}"
@@ -269,26 +264,40 @@ def _unpack_all(missing: Sequence[Download], folder: pathlib.Path, progress: boo
     try:
         with contextlib.ExitStack() as stack:
             archives = _open_all(missing, folder, stack, progress)
-            total = sum(archive.bytes for archive in archives)
+            for archive in archives.values():
+                check_way(folder, archive.sizes, archive.folders)
+            total = sum(archive.bytes for archive in archives.values())
             _check_free(total, folder, "to unpack the archives")
             with _bar("unpack", total, progress) as bar:
-                for archive in archives:
+                for archive in archives.values():
                     bar.set_postfix_str(archive.path.name)
                     archive.unpack(piece, bar.update)
                     _merge(piece, whole)
-        unpacked = {each.part: each.digest for each in missing if each.is_archive}
+        unpacked = {
+            download.part: Unpacked(download.digest, _recorded(archive))
+            for download, archive in archives.items()
+        }
         for download in missing:
             if not download.is_archive:
                 shutil.copyfile(archive_path(download, folder), whole / download.name)
         # A new folder appears with its record; to another one it is added when all else is there.
-        (whole / RECORD).unlink(missing_ok=True)
+        remove(whole / RECORD)
         if unpacked and not folder.exists():
-            write_json(whole / RECORD, unpacked)
+            write_json(whole / RECORD, record_of({}, unpacked))
         _merge(whole, folder)
         if unpacked:
-            write_json(folder / RECORD, (_read_record(folder) or {}) | unpacked)
+            write_json(folder / RECORD, record_of(read_record(folder) or {}, unpacked))
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _recorded(archive: Archive) -> dict[str, int]:
+    """Its files without those that go in place of our record, or whose names no JSON can hold."""
+    return {
+        name: size
+        for name, size in archive.sizes.items()
+        if name.partition("/")[0] != RECORD and name == name.encode(errors="replace").decode()
+    }
 
 
 def _open_all(
@@ -296,9 +305,9 @@ def _open_all(
     folder: pathlib.Path,
     stack: contextlib.ExitStack,
     progress: bool,
-) -> list[Archive]:
+) -> dict[Download, Archive]:
     """Open all archives, so that the last one is found harmless before the first is unpacked."""
-    archives = []
+    archives = {}
     for download in missing:
         if not download.is_archive:
             continue
@@ -308,7 +317,7 @@ def _open_all(
         with _bar(f"look into {path.name}", total, progress) as bar:
             limits = Limits(bytes=_UNPACKED_AT_MOST * download.unpacked)
             opened = open_archive(path, limits, inside=folder.name, progress=bar.update)
-            archives.append(stack.enter_context(opened))
+            archives[download] = stack.enter_context(opened)
     return archives
 
 
@@ -332,17 +341,6 @@ def _remove_archives(missing: Sequence[Download], folder: pathlib.Path, keep: bo
 
 def _staging(folder: pathlib.Path) -> pathlib.Path:
     return folder.with_name(f".{folder.name}.partial")
-
-
-def _digest(
-    path: pathlib.Path, algorithm: str, read: Callable[[int], object] = lambda count: None
-) -> str:
-    digest = hashlib.new(algorithm, usedforsecurity=False)
-    with open(path, "rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-            read(len(chunk))
-    return digest.hexdigest()
 
 
 def _bar(what: str, total: int, progress: bool, initial: int = 0) -> tqdm:

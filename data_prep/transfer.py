@@ -95,9 +95,14 @@ def partial_path(path: pathlib.Path) -> pathlib.Path:
     return path.with_name(f"{path.name}.part")
 
 
+def all_paths(path: pathlib.Path) -> tuple[pathlib.Path, ...]:
+    """Where a file lies, what there is of it, and the notes on that."""
+    return path, partial_path(path), _notes_path(path)
+
+
 def discard(path: pathlib.Path) -> None:
     """Delete a file, and what there is of it."""
-    for each in (path, partial_path(path), _notes_path(path)):
+    for each in all_paths(path):
         each.unlink(missing_ok=True)
 
 

@@ -73,13 +73,17 @@ class Archive:
         path: Where it lies.
         files: How many files it declares.
         bytes: How many bytes they declare.
+        sizes: The bytes of each file.
+        folders: The folders that it has entries for.
     """
 
     def __init__(self, path: pathlib.Path, entries: dict[str, _Entry]):
         self.path = path
         self._entries = entries
-        self.files = sum(not entry.is_folder for entry in entries.values())
-        self.bytes = sum(entry.size for entry in entries.values())
+        self.sizes = {name: each.size for name, each in entries.items() if not each.is_folder}
+        self.folders = [name for name, each in entries.items() if each.is_folder]
+        self.files = len(self.sizes)
+        self.bytes = sum(self.sizes.values())
 
     def unpack(self, folder: pathlib.Path, progress: Callable[[int], None] = _nothing) -> None:
         """Write the files into a folder.

@@ -9,6 +9,7 @@ from keras_audio.tables import text_table
 
 if TYPE_CHECKING:
     from data_prep.downloads import Download
+    from data_prep.fetched import Found
 
 EXAMPLES = """\
   keras-audio fetch ravdess --to sources
@@ -41,26 +42,31 @@ def add_fetch(verb: argparse.ArgumentParser) -> None:
         help="leave the archives beside the folder when they are unpacked",
     )
     verb.add_argument(
-        "--dry-run", action="store_true", help="print urls and bytes; no download, no file"
+        "--dry-run",
+        action="store_true",
+        help="print urls, bytes and what is there already; no download, no file",
     )
 
 
-def fetch(options: argparse.Namespace) -> None:
-    """Fetch the data set that the options ask for."""
-    import data_prep
-    from data_prep import downloads, fetching
+def fetch(options: argparse.Namespace) -> int:
+    """Fetch the data set that the options ask for; 2 if it has to be got by hand."""
+    from data_prep import downloads, fetched, fetching
+    from data_prep.registry import find_dataset
 
     name = options.name
+    card = find_dataset(name).card
     steps = downloads.manual_steps(name)
     if steps and not downloads.for_dataset(name):
-        print(steps, flush=True)
+        print(
+            f"{steps}\n`fetch` downloads nothing of {name}: the lines above say all there is to do"
+        )
+        return 2
     files = fetching.plan(name, options.parts)
-    for card in data_prep.cards():
-        if card.name == name:
-            print(f"licence: {card.licence}", flush=True)
+    print(f"licence: {card.licence}", flush=True)
     if options.dry_run:
-        print(_listed(files, options.to))
-        return
+        folder = pathlib.Path(options.to, files[0].folder)
+        print(_listed(fetched.look(folder, files), folder))
+        return 0
     result = fetching.fetch(
         name, options.to, parts=options.parts, keep_archives=options.keep_archives
     )
@@ -70,23 +76,49 @@ def fetch(options: argparse.Namespace) -> None:
     elif options.parts is None:
         command = ["keras-audio", "prepare", name, "--source", str(result.path)]
         print(f"next: {shlex.join(command)}")
+    return 0
 
 
-def _listed(files: tuple["Download", ...], to: str) -> str:
-    """What would be downloaded: a line a file, and the sum."""
+def _listed(found: list["Found"], folder: pathlib.Path) -> str:
+    """What there is and what would be downloaded: a line a file, and the sums."""
+    files = [each.download for each in found]
     table = text_table(
-        ("part", "bytes", "checksum", "url"),
-        [(file.part, _bytes(file), f"{file.algorithm} {file.digest}", file.url) for file in files],
+        ("part", "bytes", "there", "checksum", "url"),
+        [
+            (
+                file.part,
+                _about(file.about, [file]),
+                _there(each),
+                f"{file.algorithm} {file.digest}",
+                file.url,
+            )
+            for file, each in zip(files, found, strict=True)
+        ],
         right=(1,),
     )
-    about = "" if all(file.bytes for file in files) else "about "
-    total = sum(file.about for file in files)
-    unpacked = sum(file.unpacked for file in files)
+    table += f"\nin all {_about(sum(file.about for file in files), files)} bytes; "
+    rest = [each for each in found if not each.done]
+    if not rest:
+        return f"{table}{folder} is there already"
+    left = _about(sum(each.left for each in rest), [each.download for each in rest])
+    unpacked = sum(each.download.unpacked for each in rest)
     return (
-        f"{table}\nin all {about}{total} bytes, unpacked about {unpacked} into "
-        f"{pathlib.Path(to, files[0].folder)}; both must fit on the disk"
+        f"{table}left to download: {left}, unpacked about {unpacked} into {folder}; "
+        "both must fit on the disk"
     )
 
 
-def _bytes(file: "Download") -> str:
-    return f"about {file.about}" if file.bytes is None else str(file.bytes)
+def _there(found: "Found") -> str:
+    """How much there is of a file, in a word or two."""
+    if found.gone:
+        return f"{len(found.gone)} file(s) missing"
+    if found.done:
+        return "yes"
+    if found.bytes == 0:
+        return "no"
+    return "downloaded" if found.left == 0 else f"{found.bytes} bytes"
+
+
+def _about(count: int, files: list["Download"]) -> str:
+    """A number of bytes, which is a guess where nobody has published that of a file."""
+    return f"{count}" if all(file.bytes for file in files) else f"about {count}"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import re
 import shutil
 import socket
 import subprocess
@@ -82,7 +83,46 @@ def test_a_dry_run_of_the_shop_touches_nothing(shop, capsys):
     assert main(["fetch", "ravdess", "--to", "sources", "--dry-run"]) == 0
     assert shop.server.requests == [] and not shop.to.exists()
     size = len(shop.audio.content)
-    assert f" {size}  md5 " in capsys.readouterr().out
+    assert f" {size}  no     md5 " in capsys.readouterr().out
+
+
+def test_a_dry_run_says_what_is_there_and_what_is_left(shop, tmp_path, capsys):
+    def shown():
+        before, asked = everything(), len(shop.server.requests)
+        assert main(["fetch", "ravdess", "--to", "sources", "--dry-run"]) == 0
+        assert everything() == before and len(shop.server.requests) == asked
+        lines = [re.split("  +", line) for line in capsys.readouterr().out.splitlines()]
+        return {line[0]: line[2] for line in lines[2:-1]}, lines[-1][0]
+
+    def everything():
+        return {
+            path: (path.stat().st_mtime_ns, path.stat().st_size) for path in tmp_path.rglob("*")
+        }
+
+    shop.put(write_zip(tmp_path / "audio.2.zip", {f"{FOLDER}/audio/20.wav": b"20"}), "audio.2")
+    first, second, third = (row.bytes for row in shop.table)
+    size = first + second + third
+    there, last = shown()
+    assert there == {"meta": "no", "audio.1": "no", "audio.2": "no"}
+    assert last.startswith(f"in all {size} bytes; left to download: {size}, unpacked about 150000")
+
+    assert main(["fetch", "ravdess", "--to", "sources", "--parts", "meta"]) == 0
+    shop.audio.faults = [Fault(body_bytes=10_000), Fault(status=500)]
+    assert main(["fetch", "ravdess", "--to", "sources"]) == 2
+    shutil.copy(tmp_path / "audio.2.zip", tmp_path / f"sources/{FOLDER}.archives")
+    capsys.readouterr()
+    there, last = shown()
+    assert there == {"meta": "yes", "audio.1": "10000 bytes", "audio.2": "downloaded"}
+    assert f"left to download: {second - 10_000}, unpacked about 100000 into" in last
+
+    assert main(["fetch", "ravdess", "--to", "sources"]) == 0
+    capsys.readouterr()
+    there, last = shown()
+    assert set(there.values()) == {"yes"}
+    assert last == f"in all {size} bytes; sources/{FOLDER} is there already"
+    (shop.folder / "meta.csv").unlink()
+    there, last = shown()
+    assert there["meta"] == "1 file(s) missing" and f"left to download: {first}, " in last
 
 
 def test_a_dry_run_prints_urls_and_bytes(offline, capsys):
@@ -91,7 +131,7 @@ def test_a_dry_run_prints_urls_and_bytes(offline, capsys):
     lines = out.splitlines()
     assert lines[0].startswith("licence: Tampere University")
     assert lines[2].split() == [
-        *("doc", "11299", "md5", "1f6879544e80da70099a191613e7e51f"),
+        *("doc", "11299", "no", "md5", "1f6879544e80da70099a191613e7e51f"),
         "https://zenodo.org/record/2589280/files/TAU-urban-acoustic-scenes-2019-development.doc.zip",
     ]
     assert len(lines) == 2 + 23 + 1
@@ -102,8 +142,8 @@ def test_a_dry_run_prints_urls_and_bytes(offline, capsys):
 def test_a_dry_run_where_the_bytes_were_not_published(offline, capsys):
     assert main(["fetch", "urbansound8k", "--to", "there", "--dry-run"]) == 0
     out = capsys.readouterr().out
-    assert "all   about 5600000000  md5 9aa69802bbf37fb986f71ec1483a196e  https://" in out
-    assert "in all about 5600000000 bytes, unpacked about 7000000000 into" in out
+    assert "all   about 5600000000  no     md5 9aa69802bbf37fb986f71ec1483a196e  https://" in out
+    assert "in all about 5600000000 bytes; left to download: about 5600000000, unpacked" in out
 
 
 @pytest.mark.parametrize("dry", [[], ["--dry-run"]])
@@ -112,8 +152,9 @@ def test_what_is_got_by_hand(offline, capsys, name, dry):
     assert main(["fetch", name, "--to", "there", *dry]) == 2
     captured = capsys.readouterr()
     assert f"keras-audio prepare {name}" in captured.out
-    assert captured.err.startswith("keras-audio: Expected a data set with files that may be")
-    assert captured.err.count("\n") == 1
+    last = captured.out.splitlines()[-1]
+    assert last == f"`fetch` downloads nothing of {name}: the lines above say all there is to do"
+    assert captured.err == ""
 
 
 def test_audioset_has_tables_to_fetch_and_sounds_to_put_beside_them(shop, capsys):
@@ -128,7 +169,9 @@ def test_audioset_has_tables_to_fetch_and_sounds_to_put_beside_them(shop, capsys
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["nonsense"], "ravdess, tau_urban_2019/1a"),
+        (["nonsense"], "Expected one of the data sets toy_sounds, audio_folder, esc10"),
+        (["tau_urban_2019"], "did you mean tau_urban_2019/1a or tau_urban_2019/1b or"),
+        (["radvess"], "(did you mean ravdess?). Received: name='radvess'"),
         (["ravdess", "--parts", "video"], "parts of ravdess (speech)"),
     ],
 )

@@ -1,6 +1,7 @@
 """Fetching from a server on this machine: stopped, resumed, unpacked, added to."""
 
 import io
+import os
 import shutil
 import signal
 import subprocess
@@ -161,6 +162,69 @@ def test_parts_that_there_are_not(shop):
     with pytest.raises(ValueError, match="part='aud'"):
         shop.fetch(parts=["aud"])
     assert not shop.to.exists()
+
+
+def test_no_parts_at_all(shop):
+    with pytest.raises(ValueError, match=r"parts of ravdess \(meta, audio.1\), or None for all"):
+        shop.fetch(parts=[])
+    assert not shop.to.exists()
+
+
+def test_files_that_are_gone_are_fetched_anew(shop, capfd):
+    shop.fetch()
+    before = tree(shop.folder)
+    (shop.folder / "audio" / "3.wav").unlink()
+    (shop.folder / "audio" / "5.wav").unlink()
+    (shop.folder / "mine").write_text("mine")
+    shop.server.requests.clear()
+    assert shop.fetch(progress=True).parts == ("audio.1",)
+    remark = f"{shop.folder} lacks 2 file(s) of audio.1, such as audio/3.wav: fetched anew"
+    assert remark in capfd.readouterr().err.splitlines()
+    assert shop.asked == {"audio.1.zip": 1}
+    assert tree(shop.folder) == before | {"mine": b"mine"}
+    assert shop.fetch().reused and shop.left() == set()
+
+
+def test_a_folder_of_files_that_is_gone(shop):
+    shop.fetch()
+    shutil.rmtree(shop.folder / "audio")
+    assert shop.fetch(parts=["meta"]).reused
+    assert shop.fetch().parts == ("audio.1",)
+
+
+def test_a_file_that_was_changed_is_not_overwritten(shop):
+    shop.fetch()
+    changed = shop.folder / "audio" / "3.wav"
+    changed.write_bytes(b"cut")
+    shop.server.requests.clear()
+    with pytest.raises(ValueError, match=f"Expected 4000 bytes.*got 3: .*path={changed}"):
+        shop.fetch()
+    assert shop.server.requests == [] and changed.read_bytes() == b"cut"
+    changed.unlink()
+    shop.fetch()
+    assert changed.read_bytes() == SOUNDS[f"{FOLDER}/audio/3.wav"]
+
+
+def test_a_file_of_two_archives_is_of_the_one_that_brought_it_last(shop):
+    """Or its length in the other one would be taken for a change."""
+    shop.put(write_zip(shop.to.parent.parent / "b.zip", {f"{FOLDER}/README": b"b"}), "b")
+    shop.fetch()
+    assert (shop.folder / "README").read_bytes() == b"b"
+    assert shop.fetch().reused
+    (shop.folder / "README").unlink()
+    assert shop.fetch().parts == ("b",)
+    (shop.folder / "meta.csv").unlink()
+    assert shop.fetch().parts == ("meta",)
+    assert (shop.folder / "README").read_bytes() == b"of the tables"
+    assert shop.fetch().reused
+
+
+def test_names_that_are_no_text(empty_shop, tmp_path):
+    """They are unpacked as they are; the record, which is text, has the others."""
+    empty_shop.put(write_tar(tmp_path / "a.tar.gz", SOUNDS | {"caf\udce9": b"1"}), "all")
+    empty_shop.fetch()
+    assert b"caf\xe9" in os.listdir(os.fsencode(empty_shop.folder))
+    assert empty_shop.fetch().reused
 
 
 def test_a_newer_version_of_a_part_is_fetched(shop, tmp_path):

@@ -59,6 +59,20 @@ def test_pieces_of_two_versions_are_found_out(shop):
     assert inner(SOUNDS).items() <= tree(shop.folder).items()
 
 
+@pytest.mark.parametrize("etag", ['"one"', None])
+def test_wrong_content_in_pieces_is_asked_for_once_more_at_most(shop, etag):
+    """By a server that breaks off once in each download, and so always sends pieces."""
+    shop.audio.content, shop.audio.etag = bytes(len(shop.audio.content)), etag
+    shop.audio.faults = [Fault(body_bytes=20_000), Fault()] * 50
+    with pytest.raises(ValueError, match="Expected a file of md5 .*audio.1.zip"):
+        shop.fetch()
+    assert [part for path, part, _ in shop.server.requests if "audio" in path] == [
+        *(None, "bytes=20000-"),
+        *(None, "bytes=20000-"),
+    ]
+    assert list(tree(shop.to / f"{FOLDER}.archives")) == ["meta.zip"]
+
+
 def test_a_server_that_lies_about_the_length(shop):
     shop.audio.faults = [Fault(headers={"Content-Length": "5"})]
     with pytest.raises(ValueError, match="Expected [0-9]+ bytes, the server has 5"):
@@ -116,6 +130,88 @@ def test_what_is_in_the_way_is_not_touched(shop, kind):
     assert shop.server.requests == [] and shop.left() == set()
 
 
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("", "a folder for the archives"),
+        ("audio.1.zip", "a file that was downloaded"),
+        ("audio.1.zip.part", "a file that was downloaded"),
+        ("audio.1.zip.part.json", "a file that was downloaded"),
+    ],
+)
+def test_what_is_in_the_way_of_the_archives(shop, name, what):
+    way = shop.to / f"{FOLDER}.archives" / name
+    if name:
+        (way / "mine").mkdir(parents=True)
+    else:
+        way.parent.mkdir(parents=True)
+        way.write_text("mine")
+    with pytest.raises(ValueError, match=f"^Expected {what}, got something else.*path={way}$"):
+        shop.fetch()
+    assert shop.server.requests == [] and way.exists() and shop.left() == {f"{FOLDER}.archives"}
+
+
+def test_what_is_left_there_of_our_own_is_in_nobodys_way(shop):
+    shop.to.mkdir(parents=True)
+    (shop.to / f".{FOLDER}.partial").write_text("a file, for once")
+    shop.fetch()
+    (shop.to / f"{FOLDER}.archives").write_text("of no interest when all is there")
+    assert shop.fetch().reused
+
+
+@pytest.mark.parametrize("kind", ["file", "broken link"])
+def test_a_file_where_a_folder_of_the_archive_goes(shop, kind):
+    """What an archive has is known when it is there: nothing is unpacked, and it stays."""
+    shop.fetch(parts=["meta"])
+    before, way = tree(shop.folder), shop.folder / "audio"
+    if kind == "file":
+        way.write_text("mine")
+    else:
+        way.symlink_to("nowhere")
+    for _ in range(2):
+        with pytest.raises(ValueError, match=f"^Expected a folder, got something.*path={way}$"):
+            shop.fetch()
+    assert shop.asked["audio.1.zip"] == 1
+    way.unlink()
+    assert tree(shop.folder) == before and shop.left() == {f"{FOLDER}.archives"}
+    shop.fetch()
+    assert shop.asked["audio.1.zip"] == 1 and inner(SOUNDS).items() <= tree(shop.folder).items()
+
+
+def test_a_folder_where_a_file_of_the_archive_goes(shop):
+    shop.fetch(parts=["audio"])
+    (shop.folder / "README").mkdir()
+    with pytest.raises(ValueError, match=f"^Expected a file, got a.*path={shop.folder}/README$"):
+        shop.fetch()
+    assert not (shop.folder / "meta.csv").exists()
+
+
+def test_what_is_in_the_way_of_files_that_were_there_is_said_before_a_download(shop):
+    shop.fetch()
+    shop.server.requests.clear()
+    shutil.rmtree(shop.folder / "audio")
+    (shop.folder / "audio").write_text("mine")
+    with pytest.raises(ValueError, match="^Expected a folder, got something.*/audio$"):
+        shop.fetch()
+    assert shop.server.requests == []
+
+
+@pytest.mark.parametrize("kind", ["no folder", "no file"])
+def test_what_is_in_the_way_of_plain_files(empty_shop, tmp_path, kind):
+    (tmp_path / "eval.csv").write_text("table")
+    empty_shop.put(tmp_path / "eval.csv", "eval")
+    empty_shop.to.mkdir(parents=True)
+    if kind == "no folder":
+        way, words = empty_shop.folder, "Expected a new folder, or one"
+        way.write_text("mine")
+    else:
+        way, words = empty_shop.folder / "eval.csv", "Expected eval.csv as it was published"
+        way.mkdir(parents=True)
+    with pytest.raises(ValueError, match=f"^{words}.*path={way}$"):
+        empty_shop.fetch()
+    assert empty_shop.server.requests == []
+
+
 def test_space_is_asked_for_first(shop, monkeypatch):
     """That of both archives and what they unpack to, less what is there of them."""
     needed = len(shop.meta.content) + len(shop.audio.content) + 2 * 50_000
@@ -157,18 +253,26 @@ def test_a_record_that_an_archive_brings_counts_for_nothing(empty_shop, tmp_path
         }
 
 
-@pytest.mark.parametrize("record", ["{", "[]", ""])
+@pytest.mark.parametrize(
+    "record",
+    ["{", "[]", "", '{"meta": 1}', '{"meta": {"digest": "0", "files": [1]}}'],
+)
 def test_a_record_that_is_damaged(shop, record):
     shop.fetch()
     (shop.folder / fetching.RECORD).write_text(record)
-    with pytest.raises(ValueError, match="Expected a JSON file|Expected a new folder"):
+    with pytest.raises(ValueError, match="Expected a (JSON file|new folder|record of).*path="):
         shop.fetch()
 
 
 def test_data_sets_that_cannot_be_fetched():
-    for name in ("esc50", "toy_sounds", "nonsense"):
-        with pytest.raises(ValueError, match=rf"urbansound8k, ravdess.*name='{name}'"):
+    for name in ("esc50", "toy_sounds"):
+        with pytest.raises(ValueError, match=rf"may be downloaded.*ravdess.*name='{name}'"):
             fetching.plan(name)
+
+
+def test_data_sets_that_there_are_not():
+    with pytest.raises(ValueError, match="one of the data sets .*mean esc50.*name='esc5'"):
+        fetching.plan("esc5")
 
 
 def test_no_server_but_those_of_the_table_is_asked_over_http(shop):
