@@ -17,13 +17,12 @@ from tqdm import tqdm
 from keras_audio.data.records import Records
 from keras_audio.data.sampling import balanced_rates, systematic_counts
 from keras_audio.data.service import check_service, from_service
-from keras_audio.data.sources import Source
+from keras_audio.data.sources import MOST_BUFFERED, Source
 from keras_audio.data.streams import Lanes
 
 _AUTO = tf.data.AUTOTUNE
 _BAR = {"disable": None, "dynamic_ncols": True}
 _LEAST_CHUNK = 500  # steps, for a new data set takes as long as a few
-_MOST_BUFFERED = 2**28  # bytes; more mixes hardly better, and takes longer to fill
 
 
 class TrainingBatches:
@@ -119,7 +118,7 @@ class TrainingBatches:
             self._lanes = self._make_lanes(records, folds)
 
     def _make_lanes(self, records: Records, folds: Sequence[int]) -> Lanes:
-        shards, buffer_bytes = records.shards(folds), min(self._source.memory, _MOST_BUFFERED)
+        shards, buffer_bytes = records.shards(folds), min(self._source.memory, MOST_BUFFERED)
         lanes = Lanes(shards, self.batch_size, self._seed, buffer_bytes)
         if lanes.count % self._workers:
             raise ValueError(
@@ -171,18 +170,7 @@ class TrainingBatches:
                 drawn = [np.concatenate(drawn)]
             batches = [self._load_drawn(pairs, service) for pairs in drawn]
         dataset = functools.reduce(tf.data.Dataset.concatenate, batches)
-        return dataset.prefetch(_AUTO).with_options(self._options())
-
-    def _options(self) -> tf.data.Options:
-        options = tf.data.Options()
-        # What a worker reads was settled above. TensorFlow would have each skip what it believes to
-        # be the others' files, or, as it does when it finds none, their batches.
-        off = tf.data.experimental.AutoShardPolicy.OFF
-        options.experimental_distribute.auto_shard_policy = off
-        if not self.in_memory:
-            # Else buffers may grow up to half of the machine's memory.
-            options.autotune.ram_budget = max(self._source.memory, _MOST_BUFFERED)
-        return options
+        return dataset.prefetch(_AUTO).with_options(self._source.options())
 
     def _draw(self, number: int, offset: int, taken: int) -> np.ndarray:
         """Index and number of drawing of each clip in this worker's part of some batches of a pass.
@@ -201,11 +189,16 @@ class TrainingBatches:
 
     def _load_drawn(self, pairs: np.ndarray, service: str | None) -> tf.data.Dataset:
         """Batches of the clips that were drawn."""
-        # Once, and not as part of a graph.
-        load = self._load_kept if self._inputs is not None else self._load_pair
+        if self._inputs is not None:
+            rows = tf.data.Dataset.from_tensor_slices(pairs)
+            return rows.map(self._load_kept, _AUTO).batch(self._own)
+
+        def clips(pairs: np.ndarray | tf.Tensor) -> tf.data.Dataset:
+            return self._source.load(pairs, lambda pair, audio: self._load(pair[0], pair[1], audio))
+
         if service is not None:
-            return from_service(service, pairs, self._own, load)
-        return tf.data.Dataset.from_tensor_slices(pairs).map(load, _AUTO).batch(self._own)
+            return from_service(service, pairs, self._own, clips)
+        return clips(pairs).batch(self._own)
 
     def _read_in_lanes(self, number: int, offset: int, taken: int) -> tf.data.Dataset:
         """Batches of a pass through all files."""
@@ -224,11 +217,9 @@ class TrainingBatches:
         # Twice: there is a moment at which both the array and the tensor are there.
         if not self._keep or None in shape or 8 * math.prod(shape) * count > self._source.memory:
             return None
-        clips = (
-            tf.data.Dataset.range(count)
-            .map(lambda index: _run(self._clip_steps, self._source.audio(index)), _AUTO)
-            .as_numpy_iterator()
-        )
+        rows = np.arange(count)[:, np.newaxis]
+        made = self._source.load(rows, lambda row, audio: _run(self._clip_steps, audio))
+        clips = made.with_options(self._source.options()).as_numpy_iterator()
         inputs = np.empty((count, *shape), np.float32)
         # Shown where it takes more than a few seconds, on a terminal only.
         for index, clip in enumerate(tqdm(clips, "clips", count, unit="clip", delay=3, **_BAR)):
@@ -238,9 +229,6 @@ class TrainingBatches:
 
     def _load_kept(self, pair: tf.Tensor):
         return tf.gather(self._inputs, pair[0]), self._source.targets(pair[0])
-
-    def _load_pair(self, pair: tf.Tensor):
-        return self._load(pair[0], pair[1], self._source.audio(pair[0]))
 
     def _load(self, index: tf.Tensor, draw: tf.Tensor, audio: tf.Tensor):
         variants = self._source.variants
@@ -310,15 +298,16 @@ class EvaluationBatches:
             for own in sorted(together.values(), key=lambda own: own[0])
         ]
 
-        def load(index: tf.Tensor):
-            return _run(clip_steps, source.audio(index)[:max_samples]), source.targets(index)
+        def load(row: tf.Tensor, audio: tf.Tensor):
+            return _run(clip_steps, audio[:max_samples]), source.targets(row[0])
 
         def batches(indices: np.ndarray) -> tf.data.Dataset:
-            return tf.data.Dataset.from_tensor_slices(indices).map(load, _AUTO).batch(batch_size)
+            return source.load(indices[:, np.newaxis], load).batch(batch_size)
 
         self.order = np.concatenate(shares)
         self.steps = sum(math.ceil(len(share) / batch_size) for share in shares)
         dataset = functools.reduce(tf.data.Dataset.concatenate, map(batches, shares))
+        dataset = dataset.with_options(source.options())
         if keep_inputs and size <= source.memory:
             dataset = dataset.cache()
         self.dataset = dataset.prefetch(_AUTO)

@@ -18,6 +18,9 @@ from keras_audio.data.clip_table import Clip, ClipTable
 from keras_audio.data.streams import Shard
 from keras_audio.files import folder_name, read_json
 
+# Ten seconds of mono at 32 kHz make 20 MB.
+_CLIPS_IN_A_BLOCK = 32
+
 
 class Records:
     """A prepared data set at one sample rate and channel count.
@@ -196,6 +199,27 @@ class Records:
             found = pool.map(_record_offsets, shards)
             bar = {"total": len(shards), "unit": "file", "delay": 3, "disable": None}
             return np.concatenate(list(tqdm(found, "records", **bar)))
+
+    def sample_blocks(self, folds: Sequence[int], key: str = "audio") -> Iterator[np.ndarray]:
+        """The samples of all clips of `folds` one after the other, those of many clips at a time.
+
+        Args:
+            folds: The folds to read.
+            key: `audio` or `pitch_shifted`, as of `dataset`.
+
+        Yields:
+            int16 (samples, channels).
+        """
+        stored = {key: tf.io.FixedLenFeature((), tf.string)}
+        # Clip by clip, as by `dataset`, takes thirty times as long where clips are short.
+        blocks = (
+            tf.data.TFRecordDataset([shard.path for shard in self.shards(folds)])
+            .batch(_CLIPS_IN_A_BLOCK)
+            .map(lambda records: tf.io.parse_example(records, stored)[key])
+            .prefetch(1)
+        )
+        for block in blocks.as_numpy_iterator():
+            yield np.frombuffer(b"".join(block), "<i2").reshape(-1, self.channels)
 
     def parse(self, record: tf.Tensor, key: str = "audio") -> tf.Tensor:
         """The samples in a stored record, a string: `audio` or `pitch_shifted`, as of `dataset`."""

@@ -52,21 +52,20 @@ def check_service(address: str, clip_steps) -> None:
 
 
 def from_service(
-    address: str, pairs: np.ndarray, batch_size: int, load: Callable
+    address: str, pairs: np.ndarray, batch_size: int, load: Callable[[tf.Tensor], tf.data.Dataset]
 ) -> tf.data.Dataset:
-    """Batches of what `load` makes of each of `pairs`, made by the workers of a service.
+    """Batches of what `load` makes of `pairs`, made by the workers of a service.
 
     Args:
         address: Of the service's dispatcher.
         pairs: int64 (clips, 2).
         batch_size: Clips a batch; the last one may be smaller.
-        load: From one of the pairs to (input, target).
+        load: From some of the pairs to a data set of (input, target).
     """
     drawn = tf.constant(pairs)
 
     def batch(step: tf.Tensor) -> tf.data.Dataset:
-        own = drawn[step * batch_size : (step + 1) * batch_size]
-        return tf.data.Dataset.from_tensor_slices(own).map(load, tf.data.AUTOTUNE).batch(batch_size)
+        return load(drawn[step * batch_size : (step + 1) * batch_size]).batch(batch_size)
 
     # Batches are what is dealt out among the workers, as they ask for them: none twice.
     steps = tf.data.Dataset.range(-(-len(pairs) // batch_size))

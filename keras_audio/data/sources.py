@@ -1,7 +1,7 @@
 """Samples and classes of the clips of some folds: in memory if they fit, else in their files."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -10,6 +10,9 @@ from keras_audio.data.clip_table import ClipTable
 from keras_audio.data.memory import memory_share
 from keras_audio.data.records import Records
 from keras_audio.data.streams import AnyRecord
+
+# Bytes of clips that are read ahead, at most; more mixes hardly better, and takes longer to fill.
+MOST_BUFFERED = 2**28
 
 
 class Source:
@@ -53,7 +56,7 @@ class Source:
             self._label_ends = tf.constant(np.append(0, clips.label_ends))
             if self.in_memory:
                 self._ends = tf.constant(np.append(0, ends))
-                self._samples = tf.constant(self._read(ends))
+                self._samples = self._read(int(ends[-1]))
 
     @property
     def clips(self) -> ClipTable:
@@ -63,21 +66,34 @@ class Source:
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def _read(self, ends: np.ndarray) -> np.ndarray:
-        samples = np.empty((ends[-1], self._records.channels), np.int16)
-        clips = self._records.dataset(self._folds, pitch_shifted=self._key == "pitch_shifted")
-        start = 0
+    def _read(self, total: int) -> tf.Tensor:
+        """The samples of all clips, int16 (samples, channels)."""
         with self._records.whole(self._folds):
-            for example, end in zip(clips.as_numpy_iterator(), ends, strict=True):
-                samples[start:end] = example[self._key]
-                start = end
+            # Joined as tensors: one that is made of an array takes the memory of three meanwhile.
+            blocks = self._records.sample_blocks(self._folds, self._key)
+            samples = tf.concat([tf.constant(block) for block in blocks], axis=0)
+            if len(samples) != total:
+                raise OSError(f"{len(samples)} samples, not {total}")
         return samples
 
-    def audio(self, index: tf.Tensor) -> tf.Tensor:
-        """Samples (variants * samples, channels) int16 of a clip."""
+    def load(self, drawn: np.ndarray | tf.Tensor, load: Callable) -> tf.data.Dataset:
+        """What `load` makes of clips.
+
+        Args:
+            drawn: int64 (clips, ...): rows that begin with the index of a clip.
+            load: From a row, and the samples of its clip, int16 (variants * samples, channels).
+        """
         if self.in_memory:
-            return self._samples[self._ends[index] : self._ends[index + 1]]
-        return self.parse(self._any_record.read(index))
+            return tf.data.Dataset.from_tensor_slices(drawn).map(
+                lambda row: load(row, self.audio(row[0])), tf.data.AUTOTUNE
+            )
+        return self._any_record.read(drawn).map(
+            lambda row, record: load(row, self.parse(record)), tf.data.AUTOTUNE
+        )
+
+    def audio(self, index: tf.Tensor) -> tf.Tensor:
+        """Samples (variants * samples, channels) int16 of a clip in memory."""
+        return self._samples[self._ends[index] : self._ends[index + 1]]
 
     def parse(self, record: tf.Tensor) -> tf.Tensor:
         """Samples (variants * samples, channels) int16 of a clip out of its record."""
@@ -88,6 +104,18 @@ class Source:
         with tf.init_scope(), tf.device("CPU:0"):  # Not within the graph that asks for it first.
             offsets = self._records.offsets(self._folds)
             return AnyRecord(self._records.shards(self._folds), offsets)
+
+    def options(self) -> tf.data.Options:
+        """How TensorFlow is to treat data sets of the clips."""
+        options = tf.data.Options()
+        # What a worker reads is settled when its data set is made. TensorFlow would have each skip
+        # what it believes to be the others' files, or else their batches.
+        off = tf.data.experimental.AutoShardPolicy.OFF
+        options.experimental_distribute.auto_shard_policy = off
+        if not self.in_memory:
+            # Else buffers may grow up to half of the machine's memory.
+            options.autotune.ram_budget = max(self.memory, MOST_BUFFERED)
+        return options
 
     def targets(self, index: tf.Tensor) -> tf.Tensor:
         """One or multi-hot (classes,) float32."""

@@ -196,18 +196,34 @@ class AnyRecord:
         self._ends = tf.constant(np.cumsum([shard.clips for shard in shards]), tf.int64)
         self._offsets = tf.constant(offsets)
 
-    def read(self, index: tf.Tensor) -> tf.Tensor:
-        """The record of a clip, a string; `index` is an int64 scalar."""
-        shard = tf.searchsorted(self._ends, index[tf.newaxis], side="right")[0]
-        # What `TFRecordDataset` is made of, which itself begins with a file's first record. Without
-        # a buffer, which would read more than the one.
-        nothing, one = tf.constant(0, tf.int64), tf.constant(1, tf.int64)
-        whole = tf.raw_ops.TFRecordDatasetV2(
-            filenames=tf.gather(self._paths, shard),
-            compression_type="",
-            buffer_size=nothing,
-            byte_offsets=tf.gather(self._offsets, index),
+    def read(self, drawn: np.ndarray | tf.Tensor) -> tf.data.Dataset:
+        """Read clips in the order in which they were drawn.
+
+        Args:
+            drawn: int64 (clips, ...): rows that begin with the index of a clip.
+
+        Returns:
+            A data set of (row, record). It raises an error of TensorFlow's if a file is damaged or
+            has become shorter.
+        """
+
+        def record(row: tf.Tensor) -> tf.data.Dataset:
+            shard = tf.searchsorted(self._ends, row[:1], side="right")[0]
+            # What `TFRecordDataset` is made of, which itself begins with a file's first record.
+            # Without a buffer, which would read more than the one.
+            rest = tf.raw_ops.TFRecordDatasetV2(
+                filenames=tf.gather(self._paths, shard),
+                compression_type="",
+                buffer_size=tf.constant(0, tf.int64),
+                byte_offsets=tf.gather(self._offsets, row[0]),
+            )
+            rest = tf.data.experimental.from_variant(rest, tf.TensorSpec((), tf.string))
+            return tf.data.Dataset.zip(tf.data.Dataset.from_tensors(row), rest.take(1))
+
+        # As many data sets of one record each, and not a map: with deterministic operations
+        # TensorFlow would have that read one record after the other.
+        records = tf.data.Dataset.from_tensor_slices(drawn).interleave(
+            record, cycle_length=_OPEN_FILES, num_parallel_calls=_OPEN_FILES, deterministic=True
         )
-        form = {"output_types": [tf.string], "output_shapes": [[]]}
-        first = tf.raw_ops.TakeDataset(input_dataset=whole, count=one, **form)
-        return tf.raw_ops.DatasetToSingleElement(dataset=first, **form)[0]
+        count = tf.shape(drawn, tf.int64)[0]
+        return records.apply(tf.data.experimental.assert_cardinality(count))

@@ -127,12 +127,13 @@ def test_several_workers_leave_out_what_fills_no_batch(records, clip_steps):
 @pytest.mark.parametrize("steps", ["one shape", "own lengths"])
 def test_several_workers_evaluate_a_share_each(records, clip_steps, as_they_are, steps):
     model = clip_steps if steps == "one shape" else as_they_are
-    alone = EvaluationBatches(records, [1], model, batch_size=3)
+    options = {"batch_size": 3, "max_samples": 3500}
+    alone = EvaluationBatches(records, [1], model, **options)
     rows = [row.tobytes() for x, _ in alone.dataset for row in x.numpy()]
     expected = dict(zip(alone.order, rows, strict=True))
     found, shares = {}, []
     for worker in range(3):
-        data = EvaluationBatches(records, [1], model, batch_size=3, workers=(worker, 3))
+        data = EvaluationBatches(records, [1], model, workers=(worker, 3), **options)
         rows = [row for x, _ in data.dataset for row in x.numpy()]
         assert data.steps == len(list(data.dataset))
         found |= {i: row.tobytes() for i, row in zip(data.order, rows, strict=True)}
@@ -141,7 +142,7 @@ def test_several_workers_evaluate_a_share_each(records, clip_steps, as_they_are,
     if model is clip_steps:
         assert max(shares) - min(shares) <= 1
     # More workers than clips: some have none.
-    nothing = EvaluationBatches(records, [1], model, batch_size=3, workers=(0, 1000))
+    nothing = EvaluationBatches(records, [1], model, workers=(0, 1000), **options)
     assert list(nothing.dataset) == [] and nothing.steps == len(nothing.order) == 0
 
 

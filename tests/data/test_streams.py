@@ -87,8 +87,9 @@ def test_lanes_are_a_power_of_two_that_divides_the_batch(lanes, batch_size, coun
     assert lanes(batch_size).count == count  # 64 has larger divisors, but there are nine files
 
 
-@pytest.mark.parametrize("buffer_bytes", [0, 300_000, 2**28])
-@pytest.mark.parametrize("batch_size", [8, 12, 7])
+@pytest.mark.parametrize(
+    ("batch_size", "buffer_bytes"), [(8, 300_000), (8, 2**28), (12, 2**28), (7, 0), (7, 2**28)]
+)
 def test_a_pass_has_each_clip_once_in_an_order_of_its_own(records, lanes, batch_size, buffer_bytes):
     total = len(records.clips([2, 3]))
     stored = list(
@@ -124,8 +125,9 @@ def test_each_batch_has_clips_of_all_lanes(records, lanes):
         assert [len(lane & set(batch.tolist())) for lane in own] == [1] * 8
 
 
-@pytest.mark.parametrize("buffer_bytes", [0, 150_000, 600_000])
-@pytest.mark.parametrize("batch_size", [8, 7])
+@pytest.mark.parametrize(
+    ("batch_size", "buffer_bytes"), [(8, 150_000), (8, 600_000), (7, 0), (7, 150_000)]
+)
 def test_reading_may_begin_at_any_batch(records, lanes, batch_size, buffer_bytes):
     made = lanes(batch_size, buffer_bytes)
     steps = -(-len(records.clips([2, 3])) // batch_size)
@@ -154,7 +156,7 @@ def test_files_that_were_read_are_not_read_again(records, lanes):
     assert 1 <= needed <= 4  # of nine
 
 
-@pytest.mark.parametrize("workers", [2, 4, 8])
+@pytest.mark.parametrize("workers", [2, 8])
 def test_several_workers_read_their_lanes_of_the_same_batches(records, lanes, workers):
     made = lanes(8)
     alone = read(made, 0, 2, 5)
@@ -240,8 +242,11 @@ def test_any_record_is_read_from_its_place(records):
     offsets = records.offsets([3])
     place = AnyRecord(records.shards([3]), offsets)
     clips = [audio for _, audio in clip_arrays(records, [3])]
-    for index in (len(clips) - 1, 0, 5, 17):
-        samples = records.parse(place.read(tf.constant(index, tf.int64))).numpy()
+    rows = np.array([[len(clips) - 1, 9], [0, 8], [5, 7], [5, 6]] * 10)
+    found = list(place.read(rows).as_numpy_iterator())
+    assert np.array_equal([row for row, _ in found], rows)
+    for (index, _), record in found:
+        samples = records.parse(tf.constant(record)).numpy()
         assert np.array_equal(samples.astype(np.float32) / 32768, clips[index])
 
 
