@@ -81,12 +81,13 @@ def assemble(
         table = clip_table.ClipTable.from_clips(
             (clip for shard, report in bar for clip in _recorded(job, shard, report)),
             (number for number, (_, report) in enumerate(members) for _ in report.good),
+            (offset for _, report in members for offset in report.offsets),
         )
         table.save(folder / f"fold{fold}.index.npz")
         clips += [shard.clips[place] for shard, report in members for place in report.good]
         hashes.append(table.hashes)
         lengths = [len(report.good) for _, report in members]
-        stored[fold] = Stored(lengths, sum(report.record_bytes for _, report in members))
+        stored[fold] = Stored(lengths, sum(sum(report.sizes) for _, report in members))
         for number, (_, report) in enumerate(members):
             moves[report.file] = file_name(dataset_name, fold, number, len(members))
     if clip_list.absent:

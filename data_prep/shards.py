@@ -30,7 +30,9 @@ from keras_audio.files import read_json, remove
 # enough that a kill loses little and thousands of workers have something to do.
 CLIPS_IN_A_SHARD = 256
 # Of the reports; those of another are not taken over.
-_VERSION = 1
+_VERSION = 2
+# By TFRecord to each record: its length and two sums.
+_ADDED = 16
 _PLANS, _REPORT = "plans", ".json"
 _CLIP_FIELDS = tuple(field.name for field in dataclasses.fields(Clip))
 
@@ -76,30 +78,36 @@ class Shard:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What became of a shard's clips; of each there is a hash, a number of samples and a problem.
+    """What became of a shard's clips: of each its hash, samples, size and problem.
 
     Attributes:
         fingerprint: That of the shard.
         file: The name of the TFRecord file; empty if no clip is good.
         file_bytes: Its size.
-        record_bytes: The size of the records in it, without what TFRecord adds.
         hashes: Digests of the samples, hexadecimal; empty for a bad clip.
         samples: Samples per channel; 0 for a bad clip.
+        sizes: Bytes of the record, without what TFRecord adds; 0 for a bad clip.
         problems: What is wrong with the clip; empty for a good one.
     """
 
     fingerprint: str
     file: str
     file_bytes: int
-    record_bytes: int
     hashes: list[str]
     samples: list[int]
+    sizes: list[int]
     problems: list[str]
 
     @property
     def good(self) -> list[int]:
         """The places in the shard of the clips that are recorded, ascending."""
         return [place for place, problem in enumerate(self.problems) if not problem]
+
+    @property
+    def offsets(self) -> list[int]:
+        """The byte of the file at which the record of each of these begins."""
+        ends = itertools.accumulate(self.sizes[place] + _ADDED for place in self.good)
+        return [0, *ends][:-1]
 
 
 def plan(job: Job, clip_list: ClipList) -> Iterator[Shard]:
@@ -135,7 +143,7 @@ def write_shard(job: Job, shard: Shard, decoded: Iterable[Decoded]) -> Report:
     # Imported late: what plans and reports need takes no seconds.
     import tensorflow as tf
 
-    hashes, samples, problems, record_bytes = [], [], [], 0
+    hashes, samples, sizes, problems = [], [], [], []
     digest = hashlib.blake2b(digest_size=16)
     serialize = serializer(job.content, job.form)
     file, file_bytes = "", 0
@@ -146,16 +154,16 @@ def write_shard(job: Job, shard: Shard, decoded: Iterable[Decoded]) -> Report:
                 hashes.append(sound.hash)
                 samples.append(0 if bad else len(sound.samples))
                 problems.append(sound.problem)
+                record = b"" if bad else serialize(clip, sound)
+                sizes.append(len(record))
                 if not bad:
-                    record = serialize(clip, sound)
-                    record_bytes += len(record)
                     digest.update(record)
                     writer.write(record)
-        if record_bytes:
+        if any(sizes):
             file = f"{shard.name}-{digest.hexdigest()}.tfrecord"
             file_bytes = os.path.getsize(partial)
             _place(partial, os.path.join(job.folder, file))
-    report = Report(shard.fingerprint, file, file_bytes, record_bytes, hashes, samples, problems)
+    report = Report(shard.fingerprint, file, file_bytes, hashes, samples, sizes, problems)
     _write_json(job.folder, _report_name(shard.name), dataclasses.asdict(report))
     return report
 
