@@ -9,6 +9,8 @@ EXAMPLES = """\
   keras-audio data-service --port 5050                                 # the dispatcher, once
   keras-audio data-service --worker-of grpc://10.0.0.1:5050            # on each machine that reads
   keras-audio train erann --dataset audioset --data-service grpc://10.0.0.1:5050"""
+# After which a worker that says nothing counts as gone: TensorFlow would wait for it for long.
+_TIMEOUT_MS = 20_000
 DESCRIPTION = """\
 Run a tf.data service: a dispatcher, and workers that read the records, cut crops out of them and
 run the clip steps for trainings elsewhere, whose machines are too slow for it. The workers open the
@@ -43,7 +45,9 @@ def data_service(options: argparse.Namespace) -> None:
     host = options.host or socket.getfqdn()
     try:
         if options.worker_of is None:
-            server = service.DispatchServer(service.DispatcherConfig(port=options.port))
+            server = service.DispatchServer(
+                service.DispatcherConfig(port=options.port, worker_timeout_ms=_TIMEOUT_MS)
+            )
             print(f"dispatcher: {server.target.replace('localhost', host)}", flush=True)
         else:
             # What a worker tells the dispatcher has its port in it, so it cannot be just any.
@@ -53,6 +57,7 @@ def data_service(options: argparse.Namespace) -> None:
                     dispatcher_address=reach(options.worker_of),
                     worker_address=f"{host}:{port}",
                     port=port,
+                    heartbeat_interval_ms=_TIMEOUT_MS // 4,
                 )
             )
             print(f"worker {host}:{port} of {options.worker_of}", flush=True)

@@ -63,6 +63,7 @@ class TrainingBatches:
         batch_size: Clips a batch, of all workers together.
         steps_per_pass: Batches a pass.
         in_memory: Whether the samples are kept in memory.
+        service: As given.
 
     Raises:
         ValueError: If `whole_batches` leaves no batch, the workers cannot share one evenly, or the
@@ -94,7 +95,7 @@ class TrainingBatches:
             )
         if service is not None:
             check_service(service, clip_steps)
-        self._service = service
+        self.service = service
         # What is in memory here cannot be sent elsewhere.
         self._source = Source(records, folds, memory=0 if service is not None else memory)
         self.in_memory = self._source.in_memory
@@ -145,7 +146,7 @@ class TrainingBatches:
         Returns:
             A data set of (inputs, targets (batch, classes) float32, one or multi-hot).
         """
-        return self._steps(first, count, self._service)
+        return self._steps(first, count, self.service)
 
     @property
     def element_spec(self):

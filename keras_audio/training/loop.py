@@ -30,6 +30,7 @@ from keras_audio.training.checkpoint import (
     restore_callback_state,
     save_checkpoint,
 )
+from keras_audio.training.patience import from_service
 from keras_audio.training.position import Position
 from keras_audio.training.replicas import check_equal, draw_apart, joint_batch_norms
 from keras_audio.training.run_folder import RunFolder
@@ -208,8 +209,8 @@ class TrainingLoop:
         """The batches from a step on; those of a pass from one reading, through its rounds."""
         while first < self._steps:
             count = min(self._batches.chunk(first), self._steps - first)
-            dataset = self._batches.steps(first, count)
-            yield from self._distributed(dataset)
+            batches = self._distributed(self._batches.steps(first, count))
+            yield from batches if self._batches.service is None else from_service(batches, count)
             first += count
 
     def _distributed(self, dataset: tf.data.Dataset):

@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_audio.data import Records, Split, make_split, open_records
@@ -230,10 +231,9 @@ def check_clips(recipe: Recipe, split: Split) -> None:
         ValueError: If there are such; the sentence names some.
     """
     short = [
-        clip.clip_id
+        clip_id
         for _, clips in split.parts.values()
-        for clip in clips
-        if clip.samples < recipe.min_samples
+        for clip_id in clips.ids.take(np.flatnonzero(clips.samples < recipe.min_samples))
     ]
     if short:
         more = f" and {len(short) - 3} more" if len(short) > 3 else ""
