@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from keras_audio.data import Clip, EvaluationBatches, clip_arrays
+from keras_audio.data import ClipTable, EvaluationBatches, clip_arrays
 from keras_audio.evaluation.metrics import (
     classification_metrics,
     metrics_by_group,
@@ -51,7 +51,7 @@ class HeldOut:
         self.records, self.split = open_data(recipe, data_dir)
 
     @property
-    def clips(self) -> list[Clip]:
+    def clips(self) -> ClipTable:
         """The clips, in the order of the records."""
         return self.split.test
 
@@ -223,9 +223,9 @@ def check_target(to: str | os.PathLike) -> pathlib.Path:
     return pathlib.Path(to)
 
 
-def _facts(folds: Sequence[int], clips: Sequence[Clip]) -> dict[str, Any]:
+def _facts(folds: Sequence[int], clips: ClipTable) -> dict[str, Any]:
     return {
         "clips": len(clips),
-        "recordings": len({clip.source for clip in clips}),
+        "recordings": len(np.unique(clips.sources.digests())),
         f"fold{'s' if len(folds) > 1 else ''}": " ".join(map(str, folds)),
     }
