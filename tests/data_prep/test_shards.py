@@ -92,17 +92,21 @@ def test_each_fold_is_cut_evenly_in_the_order_of_tfds(sounds, tmp_path):
         assert order == _stored_ids(fold, members)
 
 
-def test_the_index_says_of_each_clip_what_its_record_says_and_which_file_has_it(sounds, tmp_path):
+def test_the_index_says_of_each_clip_what_its_record_says_and_where_it_is(sounds, tmp_path):
     path = _prepare(sounds, tmp_path).path
     clips = 0
     for fold, files in ((1, 3), (2, 2)):
         index = ClipTable.load(path / f"fold{fold}.index.npz")
-        rows = iter(zip(index, index.shards, strict=True))
+        rows = iter(zip(index, index.shards, index.offsets, strict=True))
         size = 0
         for number in range(files):
             name = f"audio_folder-fold{fold}.tfrecord-{number:05}-of-{files:05}"
+            file = (path / name).read_bytes()
             for record in tf.data.TFRecordDataset(str(path / name)).as_numpy_iterator():
-                clip, shard = next(rows)
+                clip, shard, offset = next(rows)
+                # Eight bytes of length and four of its sum come before the record itself.
+                assert int.from_bytes(file[offset : offset + 8], "little") == len(record)
+                assert file[offset + 12 : offset + 12 + len(record)] == record
                 fields = tf.train.Example.FromString(record).features.feature
                 samples = np.frombuffer(fields["audio"].bytes_list.value[0], np.int16)
                 assert shard == number and clip.fold == fold
@@ -148,6 +152,7 @@ def test_a_shard_without_a_good_clip_leaves_no_gap(sounds, tmp_path):
     table = ClipTable.load(result.path / "fold1.index.npz")
     assert [clip.clip_id for clip in table] == order[:2] + order[4:]
     assert table.shards.tolist() == [0, 0, 1, 1, 1]
+    assert (table.offsets == 0).tolist() == [True, False, True, False, False]
     assert len(records(result.path)[0]) == 10
 
 
