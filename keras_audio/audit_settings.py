@@ -1,7 +1,6 @@
 """What `keras-audio check` counts as wrong: every threshold, with its default. No TensorFlow."""
 
 import dataclasses
-import math
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,8 +49,8 @@ class AuditSettings:
             "near": (0.55, 1),
             "near_seconds": (0.25, 3600),
             "confirm": (0, 1),
-            "silent_peak": (-math.inf, 0),
-            "silent_rms": (-math.inf, 0),
+            "silent_peak": (-1000, 0),
+            "silent_rms": (-1000, 0),
             "full_scale": (0.5, 1),
             "clipped_run": (1, 1_000_000),
             "clipped": (0, 1),

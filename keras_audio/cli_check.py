@@ -3,6 +3,7 @@
 import argparse
 import json
 import pathlib
+import tempfile
 from typing import TYPE_CHECKING
 
 from keras_audio.audit_settings import AuditSettings
@@ -23,8 +24,8 @@ Listen to all prepared clips of a data set: recordings in several folds, clips w
 samples, near-duplicates (the same sound louder, shifted, cut anew, coded or resampled), silent,
 too short, clipped and padded clips, and how many clips each class has in each fold.
 
-Exit status: 0 nothing is wrong; 1 there are leaks between folds, or clips that cannot be used
-(silent or too short); 2 wrong input."""
+Exit status: 0 nothing is wrong; 1 there are leaks between folds, pairs in two folds that could not
+be compared, or clips that cannot be used (silent or too short); 2 wrong input."""
 
 # How the thresholds are told, in the order of `AuditSettings`.
 _THRESHOLDS = {
@@ -91,6 +92,8 @@ def check(options: argparse.Namespace) -> int:
     elif options.set:
         raise ValueError(f"Expected --recipe with --set. Received: --set {options.set[0]}")
     settings = AuditSettings(**thresholds)
+    if options.csv is not None:
+        _expect_writable(options.csv)
     records = find_records(options.dataset, options.data_dir, options.sample_rate, options.channels)
 
     from keras_audio.data.audit import audit
@@ -105,6 +108,20 @@ def check(options: argparse.Namespace) -> int:
     else:
         print(audit_text(found))
     return found.status
+
+
+def _expect_writable(path: str) -> None:
+    """Find out before the audit, which takes long, whether its table can be written."""
+    if pathlib.Path(path).is_dir():
+        raise ValueError(f"Expected a file to write to, got a folder. Received: --csv {path}")
+    try:
+        folder = pathlib.Path(path).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise ValueError(
+            f"Expected a file that can be written, got {error.strerror}. Received: --csv {path}"
+        ) from error
 
 
 def find_records(

@@ -64,6 +64,7 @@ def test_records_of_the_highest_rate_are_taken(asked, form, data):
         ("tau_urban_2019/1a", ["keras-audio prepare tau_urban_2019/1a --sample-rate 48000"]),
         ("sounds --near 65", ["Expected near from 0.55 to 1", "near=65"]),
         ("sounds --silent-peak nan", ["silent_peak"]),
+        ("sounds --silent-peak=-inf --json", ["silent_peak from -1000", "silent_peak=-inf"]),
         ("sounds --clipped-run 0", ["Expected clipped_run from 1", "clipped_run=0"]),
         ("sounds --recipe nothing", ["Expected a recipe"]),
         ("sounds --recipe erann --set speed=1", ["field of the recipe erann", "speed"]),
@@ -83,6 +84,16 @@ def test_damaged_records_are_wrong_input(data, tmp_path, capsys):
         path.write_bytes(path.read_bytes()[:-3])
     assert main(["check", "sounds", "--data-dir", str(tmp_path)]) == 2
     assert "--force" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("where", ["file.txt/clips.csv", "."])
+def test_a_table_that_cannot_be_written_is_told_first(where, data, tmp_path, capsys, monkeypatch):
+    (tmp_path / "file.txt").write_text("no folder")
+    monkeypatch.setattr("keras_audio.data.audit.audit", lambda *_, **__: pytest.fail("audited"))
+    table = str(tmp_path / where)
+    assert main(["check", "sounds", "--data-dir", str(data), "--csv", table]) == 2
+    error = capsys.readouterr().err
+    assert f"Received: --csv {table}" in error and error.count("\n") == 1
 
 
 def test_a_leak_is_found_and_the_status_is_1(data, tmp_path, capsys):

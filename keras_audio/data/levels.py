@@ -34,10 +34,6 @@ class Levels:
     clipped: float
     padding: float
 
-    def is_silent(self, settings: AuditSettings) -> bool:
-        """Whether there is nothing to hear."""
-        return self.peak <= settings.silent_peak or self.rms <= settings.silent_rms
-
 
 def measure_levels(samples: np.ndarray, settings: AuditSettings | None = None) -> Levels:
     """Measure a clip.

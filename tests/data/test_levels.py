@@ -89,8 +89,8 @@ def test_a_run_ends_where_the_other_side_begins():
     ],
 )
 def test_what_is_silent(samples, silent):
-    levels = measure_levels(samples.astype(np.int16))
-    assert levels.is_silent(AuditSettings()) == silent
+    levels, usual = measure_levels(samples.astype(np.int16)), AuditSettings()
+    assert (levels.peak <= usual.silent_peak or levels.rms <= usual.silent_rms) == silent
 
 
 def test_a_constant_has_no_level_but_a_mean():
@@ -103,7 +103,6 @@ def test_all_zeros_and_no_samples():
     assert measure_levels(np.zeros((50, 1), np.int16)).padding == 1
     empty = measure_levels(np.zeros((0, 2), np.int16))
     assert (empty.samples, empty.peak, empty.padding) == (0, -math.inf, 1)
-    assert empty.is_silent(AuditSettings())
 
 
 @pytest.mark.parametrize(
