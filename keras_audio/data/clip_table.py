@@ -5,7 +5,6 @@ import dataclasses
 import hashlib
 import itertools
 import os
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -257,11 +256,11 @@ class ClipTable(Sequence[Clip]):
             with np.load(path, allow_pickle=False) as file:
                 table = cls._from_arrays(file)
             table._check()
-        except (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
+        except Exception as error:  # NumPy and zipfile raise a dozen kinds for a damaged file
             reason = " ".join(str(error).split())
             raise ValueError(
-                f"Expected a whole table of clips ({type(error).__name__}: {reason}). "
-                f"Received: path={path}"
+                f"Expected a whole table of clips ({type(error).__name__}: {reason}); "
+                f"`keras-audio prepare` with --force writes it anew. Received: path={path}"
             ) from error
         return table
 

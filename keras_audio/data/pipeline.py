@@ -125,7 +125,8 @@ class TrainingBatches:
             raise ValueError(
                 f"Expected a number of workers that divides {lanes.count}, the lanes in which "
                 f"batches of {self.batch_size} are read from {len(shards)} files that do not fit "
-                f"in memory. Received: {self._workers} workers"
+                "in memory (a power of two, at most 16, that divides the batch; more --memory lets "
+                f"any number of them read). Received: {self._workers} workers"
             )
         return lanes
 

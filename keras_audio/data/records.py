@@ -5,6 +5,7 @@ import contextlib
 import functools
 import os
 import pathlib
+import re
 import struct
 from collections.abc import Iterator, Sequence
 
@@ -20,6 +21,9 @@ from keras_audio.files import folder_name, read_json
 
 # Ten seconds of mono at 32 kHz make 20 MB.
 _CLIPS_IN_A_BLOCK = 32
+
+# Bytes of records that are read once more to find the file that is damaged.
+_MOST_SEARCHED = 10**10
 
 
 class Records:
@@ -126,9 +130,19 @@ class Records:
         with self.whole([fold]):
             if sum(os.path.getsize(shard.path) for shard in shards) != size:
                 raise OSError("files of another size than was written")
-            if not np.array_equal(clips.shards, expected):
+            if not (np.array_equal(clips.shards, expected) and self._are_ours(clips, fold)):
                 raise OSError(f"other clips than in {index.name}")
         return clips
+
+    def _are_ours(self, clips: ClipTable, fold: int) -> bool:
+        """Whether these may be the clips of the fold: the index may be that of another."""
+        counts = np.diff(clips.label_ends, prepend=0)
+        return bool(
+            np.all(clips.folds == fold)
+            and np.all((clips.labels >= 0) & (clips.labels < len(self.labels)))
+            and (self.multi_label or np.all(counts == 1))
+            and list(clips.attributes) == list(self.attributes)
+        )
 
     @functools.cache  # noqa: B019 - for it takes as long as a pass
     def _read_clips(self, fold: int) -> ClipTable:
@@ -166,11 +180,25 @@ class Records:
             yield
         except (tf.errors.OpError, OSError) as error:
             reason = getattr(error, "message", str(error)).partition("\n")[0]
-            named = f"fold{'s' if len(folds) > 1 else ''} {', '.join(map(str, folds))}"
+            reason = re.sub(r"\{\{.*?\}\} ?| ?\[Op:.*", "", reason)
+            named = self._damaged_file(folds) if isinstance(error, tf.errors.DataLossError) else ""
+            named = named or f"fold{'s' if len(folds) > 1 else ''} {', '.join(map(str, folds))}"
             raise ValueError(
                 f"Expected whole records, got damaged ones in {named} ({reason}); prepare them "
                 f"again with --force. Received: path={self.path}"
             ) from error
+
+    def _damaged_file(self, folds: Sequence[int]) -> str:
+        """The first file that cannot be read to its end, where looking for it takes no hours."""
+        shards = self.shards(folds)
+        if sum(os.path.getsize(shard.path) for shard in shards) <= _MOST_SEARCHED:
+            for shard in shards:
+                try:
+                    for _ in tf.data.TFRecordDataset(shard.path):
+                        pass
+                except tf.errors.OpError:
+                    return os.path.basename(shard.path)
+        return ""
 
     def shards(self, folds: Sequence[int]) -> list[Shard]:
         """The files of `folds` in the order of `dataset`, with the number of clips in each."""

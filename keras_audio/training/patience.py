@@ -16,8 +16,8 @@ _LOST = (
 def from_service(batches: Iterable, count: int) -> Iterator:
     """Give the batches of a tf.data service; end the process where it gives no more.
 
-    TensorFlow waits in a place where neither Python nor a signal reaches it, so that the process can
-    but end: with status 75, as when another worker of a training is gone.
+    TensorFlow waits where neither Python nor a signal reaches it, so that the process can but end:
+    with status 75, as when another worker of a training is gone.
 
     Args:
         batches: What the service gives.

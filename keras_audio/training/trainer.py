@@ -129,16 +129,21 @@ def train(
                     f"or samples in {records.path}"
                 )
         if not folder.finished:
-            _train(
-                folder,
-                records,
-                split,
-                distribution=distribution,
-                workers=workers,
-                reading={"memory": memory, "service": service},
-                max_steps=max_steps,
-                progress=progress and workers.is_first,
-            )
+            try:
+                _train(
+                    folder,
+                    records,
+                    split,
+                    distribution=distribution,
+                    workers=workers,
+                    reading={"memory": memory, "service": service},
+                    max_steps=max_steps,
+                    progress=progress and workers.is_first,
+                )
+            except (tf.errors.DataLossError, tf.errors.NotFoundError):
+                # Of a set that is streamed nobody has read the files before.
+                with records.whole(records.folds):
+                    raise
     return folder if workers.is_first else None
 
 

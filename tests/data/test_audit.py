@@ -153,15 +153,76 @@ def test_thresholds_are_obeyed(planted):
     assert "\n\nalike in spectrum, but not in waveform:\nfolds " in audit_text(unsure)
 
 
-def test_pairs_beyond_the_memory_for_waveforms_are_said_to_be_left(planted, monkeypatch):
-    # Two clips of two seconds, float32.
+def pairs_of(found, pairs):
+    return [names(found, (pair.first, pair.second)) for pair in pairs]
+
+
+def test_pairs_beyond_the_memory_for_waveforms_have_their_turn(planted, found, monkeypatch):
+    # Two clips of two seconds, float32: one pair at a time.
     monkeypatch.setattr(audit_module, "_WAVEFORM_BYTES", 4 * 8000 * 4 + 4000)
-    found = audit(planted, progress=False)
-    assert [names(found, (pair.first, pair.second)) for pair in found.near] == [["near", "plain3"]]
-    assert len(found.not_compared) == 2
-    assert all(pair.correlation is None for pair in found.not_compared)
-    assert "waveforms not compared" in audit_text(found)
-    assert len(audit_dict(found)["alike_not_compared"]) == 2
+    again = audit(planted, AuditSettings(min_seconds=0.05), progress=False)
+    assert (again.near, again.not_compared) == (found.near, [])
+    monkeypatch.setattr(audit_module, "_ROUNDS", 1)
+    once = audit(planted, progress=False)
+    # The leak is the first.
+    assert pairs_of(once, once.near) == [["near", "plain3"]]
+    assert len(once.not_compared) == 2 and once.unsure == 0
+    assert all(pair.correlation is None for pair in once.not_compared)
+    assert counted(once)["alike in spectrum, waveforms not compared"] == ["2"]
+    assert "\n\nalike in spectrum, waveforms not compared:\nfolds " in audit_text(once)
+    assert len(audit_dict(once)["alike_not_compared"]) == 2
+
+
+def test_leaks_that_were_not_compared_are_not_passed_over(tmp_path, monkeypatch):
+    clips = [(f"plain{n}", texture(n), "dog", 1 + n // 3, f"plain{n}") for n in range(6)]
+    clips.append(("near", 0.3 * texture(0), "dog", 2, "near"))
+    clips.append(("near_too", 0.3 * texture(1), "dog", 2, "near_too"))
+    records = write_set(tmp_path, clips, "many")
+    monkeypatch.setattr(audit_module, "_WAVEFORM_BYTES", 4 * 8000 * 4 + 4000)
+    both = audit(records, progress=False)
+    assert (both.leaks, both.unsure, both.status) == (2, 0, 1)
+    # Not one fits.
+    monkeypatch.setattr(audit_module, "_WAVEFORM_BYTES", 4 * 8000)
+    none = audit(records, progress=False)
+    assert (none.leaks, none.unsure, none.status) == (0, 2, 1)
+    unsure = counted(none)["alike in spectrum, waveforms not compared, in two folds"]
+    assert unsure == ["2", "may leak"]
+    assert "0 leak(s) between folds, 2 pair(s) in two folds not compared" in audit_text(none)
+    assert audit_dict(none)["unsure"] == 2
+
+
+def test_folds_that_always_train_together_do_not_leak(tmp_path, monkeypatch):
+    """As AudioSet's two tables to train on, with one to test on."""
+    clips = [(f"plain{n}", texture(n), "dog", 1 + n // 2, f"plain{n}") for n in range(6)]
+    clips += [
+        ("equal", texture(2), "dog", 3, "equal"),  # of fold 2
+        ("near", 0.3 * texture(3), "dog", 3, "near"),  # of fold 2
+    ]
+    records = write_set(tmp_path, clips, "tables")
+    monkeypatch.setattr(records, "held_out_folds", [1])
+    listed = [
+        dataclasses.replace(clip, source="video") if clip.fold > 1 else clip
+        for clip in records.clips(records.folds)
+    ]
+    monkeypatch.setattr(records, "clips", lambda folds: listed)
+    found = audit(records, progress=False)
+    assert (found.leaks, found.unsure, found.status) == (0, 0, 0)
+    counts = counted(found)
+    for what in ("recordings", "same samples", "near-duplicates"):
+        assert counts[f"{what} in several training folds"] == ["1"]
+    assert counts["recordings in several folds"] == counts["near-duplicates in two folds"] == ["0"]
+    assert counts["near-duplicates in one fold, of different recordings"] == ["0"]
+    said = audit_dict(found)
+    assert [entry["leak"] for entry in said["near_duplicates"]] == [False]
+    # What is not compared there may not leak, either.
+    monkeypatch.setattr(audit_module, "_WAVEFORM_BYTES", 4)
+    assert audit(records, progress=False).status == 0
+    monkeypatch.setattr(records, "held_out_folds", [1, 3])
+    assert audit(records, progress=False).unsure == 1
+    monkeypatch.undo()
+    monkeypatch.setattr(records, "held_out_folds", [3])
+    found = audit(records, progress=False)
+    assert (found.leaks, found.status) == (2, 1)
 
 
 def test_recordings_in_several_folds(planted, monkeypatch):

@@ -1,5 +1,6 @@
 """What records say of their clips; damaged or lost ones: one sentence that says what to do."""
 
+import dataclasses
 import json
 import shutil
 
@@ -57,7 +58,7 @@ def test_damaged_records_are_found_before_training(folder, indexed, as_they_are,
     path.write_bytes(damage(path.read_bytes()))
     records = open_copy(folder)
     assert records.clips([1])
-    with pytest.raises(ValueError, match=r"fold.* 2 .*--force. Received: path=") as info:
+    with pytest.raises(ValueError, match=r"(fold.* 2 |-fold2\.).*--force. Received: path=") as info:
         records.clips([1, 2])
         # The sums of samples that the index spares from being read are checked when they are.
         assert indexed and damage is flip
@@ -119,7 +120,15 @@ def test_an_index_says_what_the_records_do(folder):
 
 def test_an_index_of_other_clips_is_refused(folder):
     clips = open_copy(folder).clips([2])
-    for other in (clips[:-1], ClipTable.from_clips(clips, shards=1)):
+    own = list(clips)
+    others = [
+        [dataclasses.replace(clip, fold=1) for clip in own],
+        [dataclasses.replace(clip, labels=(7 + clip.label,)) for clip in own],
+        [dataclasses.replace(clip, labels=()) for clip in own],
+        [dataclasses.replace(clip, attributes={"device": "a"}) for clip in own],
+    ]
+    tables = [ClipTable.from_clips(other, shards=0) for other in others]
+    for other in (clips[:-1], ClipTable.from_clips(clips, shards=1), *tables):
         other.save(folder / "fold2.index.npz")
         with pytest.raises(ValueError, match="fold 2 .other clips than in fold2.index.npz.*--for"):
             open_copy(folder).clips([2])

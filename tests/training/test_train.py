@@ -259,6 +259,19 @@ sys.exit(main(sys.argv[1:]))
     assert history["loss"][1] < history["loss"][0]
 
 
+def test_records_damaged_on_disk_are_named(toy_data, tmp_path, capsys):
+    """Of a set that is streamed the samples are not read before they are trained on."""
+    shutil.copytree(toy_data, tmp_path / "data")
+    (file,) = (tmp_path / "data").glob("toy_sounds/8000hz*/*/*fold2.tfrecord*")
+    damaged = bytearray(file.read_bytes())
+    damaged[len(damaged) // 2] ^= 255
+    file.write_bytes(damaged)
+    arguments = command(tmp_path / "data", tmp_path / "run", "--memory=100KB")[3:]
+    assert main(arguments) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert f"damaged ones in {file.name} (corrupted record at" in error and "{{" not in error
+
+
 def test_one_process_at_a_time_trains_a_run(finished, toy_data):
     from keras_audio.files import locked
 
