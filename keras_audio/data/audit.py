@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import dataclasses
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 
@@ -25,8 +26,9 @@ from keras_audio.data.fingerprints import (
 from keras_audio.data.levels import Levels, measure_levels
 from keras_audio.data.records import Clip, Records
 
-# How much the waveforms may take of clips that sound alike, while they are compared.
-_WAVEFORM_BYTES = 256 << 20
+# How much the waveforms may take of clips that sound alike, while they are compared; how often
+# the samples are read again, so that all pairs have their turn.
+_WAVEFORM_BYTES, _ROUNDS = 256 << 20, 16
 _AT_ONCE = 32
 _LEVELS = tuple(field.name for field in dataclasses.fields(Levels))
 
@@ -63,7 +65,7 @@ class Audit:
         exact: Groups of clips with the same samples, without silent ones.
         near: Near-duplicates: the waveforms of these pairs are alike, too.
         alike: Pairs whose fingerprints are alike, and their waveforms are not.
-        not_compared: Pairs whose fingerprints are alike, beyond what memory there was for.
+        not_compared: Pairs whose fingerprints are alike, and whose waveforms did not fit in memory.
         searched: Whether near-duplicates were searched.
     """
 
@@ -108,9 +110,18 @@ class Audit:
         """The folds of some clips, ascending, each once."""
         return sorted({self.clips[number].fold for number in numbers})
 
+    def leak(self, folds: Sequence[int]) -> bool:
+        """Whether what is in these folds is trained on and tested on, when one is held out."""
+        return len(set(folds)) > 1 and not self.held_out.isdisjoint(folds)
+
+    @functools.cached_property
+    def held_out(self) -> frozenset[int]:
+        """The folds that may be held out; the others are always trained on together."""
+        return frozenset(self.records.held_out_folds)
+
     def leaking(self, pair: NearDuplicate) -> bool:
-        """Whether a pair is in two folds."""
-        return len(self.in_folds((pair.first, pair.second))) > 1
+        """Whether a pair is in two folds of which one may be held out."""
+        return self.leak(self.in_folds((pair.first, pair.second)))
 
     def of_one_source(self, pair: NearDuplicate) -> bool:
         """Whether both clips of a pair are known to be of one recording."""
@@ -122,9 +133,15 @@ class Audit:
 
     @property
     def leaks(self) -> int:
-        """Sources, groups of equal clips and near-duplicates that are in several folds."""
-        exact = sum(len(self.in_folds(group)) > 1 for group in self.exact)
-        return len(self.split_sources) + exact + sum(map(self.leaking, self.near))
+        """Sources, groups of equal clips and near-duplicates that leak between folds."""
+        sources = sum(map(self.leak, self.split_sources.values()))
+        exact = sum(self.leak(self.in_folds(group)) for group in self.exact)
+        return sources + exact + sum(map(self.leaking, self.near))
+
+    @property
+    def unsure(self) -> int:
+        """Pairs that may leak between folds: they sound alike and could not be compared."""
+        return sum(map(self.leaking, self.not_compared))
 
     @property
     def unusable(self) -> int:
@@ -133,8 +150,8 @@ class Audit:
 
     @property
     def status(self) -> int:
-        """The exit status: 1 if there are leaks or clips that cannot be used, or else 0."""
-        return 1 if self.leaks or self.unusable else 0
+        """1 if there are leaks, or may be, or clips that cannot be used, or else 0."""
+        return 1 if self.leaks or self.unsure or self.unusable else 0
 
     @property
     def class_counts(self) -> np.ndarray:
@@ -300,18 +317,49 @@ def _confirm(
         for pair in similar
     ]
     pairs.sort(key=lambda pair: (not found.leaking(pair), -pair.similarity))
-    wanted: set[int] = set()
-    taken, compared, left = 0, [], []
     rate = min(found.records.sample_rate, HEARD_RATE)
+    compared: list[NearDuplicate] = []
+    for _ in range(_ROUNDS):
+        chosen, pairs = _that_fit(found, pairs, rate)
+        if not chosen:
+            break
+        compared += _compared(found, chosen, rate, pool, progress)
+    least = found.settings.confirm
+    return dataclasses.replace(
+        found,
+        near=[pair for pair in compared if pair.correlation >= least],
+        alike=[pair for pair in compared if pair.correlation < least],
+        not_compared=pairs,
+    )
+
+
+def _that_fit(
+    found: Audit, pairs: list[NearDuplicate], rate: int
+) -> tuple[list[NearDuplicate], list[NearDuplicate]]:
+    """The first pairs whose waveforms fit in memory together, and the others."""
+    wanted: set[int] = set()
+    taken, chosen, left = 0, [], []
     for pair in pairs:
         new = {pair.first, pair.second} - wanted
         size = sum(found.clips[number].samples for number in new) * rate
         size = size * np.dtype(np.float32).itemsize // found.records.sample_rate
-        if left or taken + size > _WAVEFORM_BYTES:
+        if taken + size > _WAVEFORM_BYTES:
             left.append(pair)
             continue
-        taken, wanted = taken + size, wanted | new
-        compared.append(pair)
+        taken += size
+        wanted |= new
+        chosen.append(pair)
+    return chosen, left
+
+
+def _compared(
+    found: Audit,
+    pairs: list[NearDuplicate],
+    rate: int,
+    pool: concurrent.futures.Executor,
+    progress: bool,
+) -> list[NearDuplicate]:
+    wanted = {number for pair in pairs for number in (pair.first, pair.second)}
     waveforms = _waveforms(found, wanted, pool, progress)
 
     def compare(pair: NearDuplicate) -> NearDuplicate:
@@ -319,22 +367,13 @@ def _confirm(
         fit = agreement(first, second, rate, pair.offset)
         return dataclasses.replace(pair, correlation=fit.correlation, offset=fit.offset)
 
-    compared = list(pool.map(compare, compared))
-    least = found.settings.confirm
-    return dataclasses.replace(
-        found,
-        near=[pair for pair in compared if pair.correlation >= least],
-        alike=[pair for pair in compared if pair.correlation < least],
-        not_compared=left,
-    )
+    return list(pool.map(compare, pairs))
 
 
 def _waveforms(
     found: Audit, wanted: set[int], pool: concurrent.futures.Executor, progress: bool
 ) -> dict[int, np.ndarray]:
     """The waveforms of some clips as they are compared, by the clips' numbers."""
-    if not wanted:
-        return {}
     records = found.records
     folds = found.in_folds(sorted(wanted))
     numbers = (number for number, clip in enumerate(found.clips) if clip.fold in folds)

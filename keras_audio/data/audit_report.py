@@ -12,6 +12,7 @@ from keras_audio.tables import text_table
 _SHOWN = 10
 _CLASSES_SHOWN = 24
 _ALIKE = "alike in spectrum, but not in waveform"
+_LEFT = "alike in spectrum, waveforms not compared"
 
 CLIP_COLUMNS = (
     *("clip_id", "fold", "labels", "source", "seconds"),
@@ -33,7 +34,8 @@ def audit_text(audit: Audit) -> str:
         _sources(audit),
         _exact(audit),
         _near(audit, "near-duplicates", audit.near),
-        _near(audit, _ALIKE, [*audit.alike, *audit.not_compared]),
+        _near(audit, _ALIKE, audit.alike),
+        _near(audit, _LEFT, audit.not_compared),
         _clips(audit),
     )
     parts += filter(None, listings)
@@ -47,26 +49,35 @@ def _counts(audit: Audit) -> Iterator[tuple[str, str, str]]:
     def row(what: str, count: int, verdict: str) -> tuple[str, str, str]:
         return what, f"{count:,}", verdict if count else ""
 
-    across = [len(audit.in_folds(group)) > 1 for group in audit.exact]
-    yield row("recordings in several folds", len(audit.split_sources), "leak")
-    yield row("same samples in several folds", sum(across), "leak")
-    yield row("same samples in one fold", len(across) - sum(across), "")
+    sources = list(audit.split_sources.values())
+    groups = [audit.in_folds(group) for group in audit.exact]
+    near = [audit.in_folds((pair.first, pair.second)) for pair in audit.near]
+
+    def across(what: str, folds: list[list[int]], several: str) -> Iterator[tuple[str, str, str]]:
+        leaks = sum(map(audit.leak, folds))
+        yield row(f"{what} in {several} folds", leaks, "leak")
+        trained = sum(len(some) > 1 for some in folds) - leaks
+        if trained:
+            yield row(f"{what} in several training folds", trained, "")
+
+    yield from across("recordings", sources, "several")
+    yield from across("same samples", groups, "several")
+    yield row("same samples in one fold", sum(len(folds) == 1 for folds in groups), "")
     if audit.searched:
-        leaking = list(map(audit.leaking, audit.near))
-        within = sum(
-            not leaks and not audit.of_one_source(pair)
-            for leaks, pair in zip(leaking, audit.near, strict=True)
-        )
-        yield row("near-duplicates in two folds", sum(leaking), "leak")
-        yield row("near-duplicates in one fold, of different recordings", within, "")
-        yield row(
-            "near-duplicates in one fold, of one recording",
-            len(leaking) - sum(leaking) - within,
-            "",
-        )
+        yield from across("near-duplicates", near, "two")
+        of_one = [
+            audit.of_one_source(pair)
+            for folds, pair in zip(near, audit.near, strict=True)
+            if len(folds) == 1
+        ]
+        different = len(of_one) - sum(of_one)
+        yield row("near-duplicates in one fold, of different recordings", different, "")
+        yield row("near-duplicates in one fold, of one recording", sum(of_one), "")
         yield row(_ALIKE, len(audit.alike), "")
-        if audit.not_compared:
-            yield row("alike in spectrum, waveforms not compared", len(audit.not_compared), "")
+        if audit.unsure:
+            yield row(f"{_LEFT}, in two folds", audit.unsure, "may leak")
+        if len(audit.not_compared) > audit.unsure:
+            yield row(_LEFT, len(audit.not_compared) - audit.unsure, "")
     yield row("duplicates of another class", len(_contradictions(audit)), "")
     quiet = f"peak up to {settings.silent_peak:g} dB, or RMS up to {settings.silent_rms:g} dB"
     yield row(f"silent ({quiet})", len(audit.silent), "cannot be used")
@@ -82,13 +93,14 @@ def _contradictions(audit: Audit) -> list[Sequence[int]]:
 
 
 def _sources(audit: Audit) -> str:
-    rows = [(source, _join(folds)) for source, folds in audit.split_sources.items()]
+    split = sorted(audit.split_sources.items(), key=lambda item: not audit.leak(item[1]))
+    rows = [(source, _join(folds)) for source, folds in split]
     return _listing("recordings in several folds", ("recording", "folds"), rows)
 
 
 def _exact(audit: Audit) -> str:
     # Leaks first.
-    groups = sorted(audit.exact, key=lambda group: len(audit.in_folds(group)) == 1)
+    groups = sorted(audit.exact, key=lambda group: not audit.leak(audit.in_folds(group)))
     rows = [(_join(audit.in_folds(group)), _names(audit, group)) for group in groups]
     return _listing("same samples", ("folds", "clips"), rows)
 
@@ -176,7 +188,9 @@ def _fold_sizes(audit: Audit) -> list[str]:
 def _verdict(audit: Audit) -> str:
     if not audit.status:
         return "no leaks between folds, and no clips that cannot be used"
-    return f"{audit.leaks:,} leak(s) between folds, {audit.unusable:,} clip(s) that cannot be used"
+    unsure = f"{audit.unsure:,} pair(s) in two folds not compared, " if audit.unsure else ""
+    leaks = f"{audit.leaks:,} leak(s) between folds, {unsure}"
+    return f"{leaks}{audit.unusable:,} clip(s) that cannot be used"
 
 
 def audit_dict(audit: Audit) -> dict[str, Any]:
@@ -188,6 +202,7 @@ def audit_dict(audit: Audit) -> dict[str, Any]:
 
     def together(numbers: Sequence[int]) -> dict[str, Any]:
         return {
+            "leak": audit.leak(audit.in_folds(numbers)),
             "clips": ids(numbers),
             "folds": [audit.clips[number].fold for number in numbers],
             "sources": [audit.clips[number].source for number in numbers],
@@ -215,7 +230,9 @@ def audit_dict(audit: Audit) -> dict[str, Any]:
         "clips": len(audit.clips),
         "seconds": round(float(audit.level("samples").sum()) / records.sample_rate, 3),
         "settings": vars(settings).copy(),
+        "held_out_folds": list(records.held_out_folds),
         "leaks": audit.leaks,
+        "unsure": audit.unsure,
         "unusable": audit.unusable,
         "recordings_in_several_folds": audit.split_sources,
         "same_samples": [together(group) for group in audit.exact],
