@@ -134,15 +134,15 @@ def write_noises(data_dir: pathlib.Path, clips: int) -> None:
     classes = rng.choice(CLASSES, clips, p=shares / shares.sum())
     files = -(-clips // CLIPS_IN_A_SHARD)
     bounds = np.arange(files + 1) * clips // files
-    record_bytes = 0
+    sizes: list[int] = []
+    offsets: list[int] = []
 
     def written(writer, index):
-        nonlocal record_bytes
         name = f"{index:07}"
         clip = Clip(name, f"{name}.wav", (labels[classes[index]],), 1, name)
         samples = rng.integers(-(2**15), 2**15, (SAMPLES, 1), np.int16)
         record = serialize(clip, Decoded(samples, pcm16_hash(samples)))
-        record_bytes += len(record)
+        sizes.append(len(record))
         writer.write(record)
         return clip_table.Clip(
             name, name, 1, content.indices(clip), pcm16_hash(samples), len(samples)
@@ -152,11 +152,16 @@ def write_noises(data_dir: pathlib.Path, clips: int) -> None:
         for number in tqdm(range(files), f"{clips:,} clips", unit="file", disable=None):
             path = folder / file_name(NAME, 1, number, files)
             with tf.io.TFRecordWriter(str(path)) as writer:
+                offset = 0
                 for index in range(bounds[number], bounds[number + 1]):
-                    yield written(writer, index)
+                    clip = written(writer, index)
+                    offsets.append(offset)
+                    offset += sizes[-1] + 16  # what TFRecord adds
+                    yield clip
 
     shards = np.repeat(np.arange(files), np.diff(bounds)).tolist()
-    clip_table.ClipTable.from_clips(all_written(), shards).save(folder / "fold1.index.npz")
+    table = clip_table.ClipTable.from_clips(all_written(), shards, offsets)
+    table.save(folder / "fold1.index.npz")
     card = DatasetCard(NAME, "Noises", clips, CLASSES, 1, "none", "", "none", labels, SAMPLE_RATE)
     listed = ClipList(
         folder, labels, tuple(Clip(f"{n}", f"{n}", (labels[n],), 1, f"{n}") for n in range(2))
@@ -168,7 +173,7 @@ def write_noises(data_dir: pathlib.Path, clips: int) -> None:
         clip_list=listed,
         fingerprint="",
         form=form,
-        stored={1: Stored(np.diff(bounds).tolist(), record_bytes)},
+        stored={1: Stored(np.diff(bounds).tolist(), sum(sizes))},
         clips=clips,
         missing=(),
     )

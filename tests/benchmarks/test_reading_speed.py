@@ -47,8 +47,10 @@ def test_the_generated_records_are_those_of_prepare(benchmark, tmp_path):
     assert [shard.clips for shard in records.shards([1])] == [233, 233, 234]
     indexed = records.clips([1])
     (records.path / "fold1.index.npz").unlink()
-    read = open_records(benchmark.NAME, sample_rate=8000, data_dir=tmp_path).clips([1])
-    assert list(indexed) == list(read) and np.array_equal(indexed.shards, read.shards)
+    read = open_records(benchmark.NAME, sample_rate=8000, data_dir=tmp_path)
+    assert list(indexed) == list(read.clips([1]))
+    assert np.array_equal(indexed.shards, read.clips([1]).shards)
+    assert np.array_equal(indexed.offsets, read.offsets([1])) and not np.any(indexed.offsets < 0)
     # The first class has the most clips by far, and hardly any clip is of the last.
     counts = np.bincount(indexed.labels, minlength=benchmark.CLASSES)
     assert counts[0] == counts.max() > 10 * counts[-1]
