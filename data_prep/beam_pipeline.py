@@ -1,8 +1,11 @@
 """A preparation as a pipeline of Apache Beam: its shards are written wherever a runner likes."""
 
+import argparse
 import contextlib
+import difflib
 import io
 import logging
+import re
 import shlex
 import sys
 import threading
@@ -54,14 +57,25 @@ class BeamRun:
             import apache_beam as beam
             from apache_beam.options.pipeline_options import PipelineOptions, WorkerOptions
 
+            if any(flag.partition("=")[0] == "--runner" for flag in self._flags):
+                raise ValueError(
+                    "Expected the runner as such (--runner), not among its options. "
+                    f"Received: beam_options={options!r}"
+                )
             refused = "Expected options of Beam and {} that it takes (--beam-options), got: {}. "
             refused += f"Received: beam_options={options!r}"
             parsed = PipelineOptions([f"--runner={runner}", *self._flags])
+            parsers: list[argparse.ArgumentParser] = []
             try:
                 with contextlib.redirect_stderr(io.StringIO()):  # it would print its usage
-                    parsed.get_all_options()
+                    parsed.get_all_options(add_extra_args_fn=parsers.append)
+                    # Beam itself drops what none of its options and runners knows.
+                    unknown = parsers[0].parse_known_args(self._flags)[1]
             except SystemExit as error:
                 raise ValueError(refused.format(runner, error.__context__)) from None
+            if unknown:
+                reason = f"unknown {_with_near(unknown, parsers[0])}"
+                raise ValueError(refused.format(runner, reason))
             workers = parsed.view_as(WorkerOptions)
             if workers.default_sdk_harness_log_level is None:
                 workers.default_sdk_harness_log_level = "WARNING"
@@ -150,7 +164,7 @@ def _decode_and_write(job: Job, shard: Shard) -> Report:
 
 
 def _create_runner(name: str, options: "PipelineOptions") -> "PipelineRunner":
-    if name == "DirectRunner":
+    if name.lower().removesuffix("runner") == "direct":  # as Beam takes names of runners
         # Beam's own choice would be Prism first, a program of another language that it downloads;
         # it knows none of the options on workers and processes.
         from apache_beam.portability.api import beam_provision_api_pb2
@@ -178,6 +192,13 @@ def _flags(options: str) -> list[str]:
     if options.lstrip().startswith("-"):
         return shlex.split(options)
     return [f"--{option.strip()}" for option in options.split(",") if option.strip()]
+
+
+def _with_near(unknown: Sequence[str], parser: argparse.ArgumentParser) -> str:
+    """Arguments that the parser does not know, and what the first of them may have meant."""
+    known = re.findall(r"--\w+", parser.format_usage())
+    near = difflib.get_close_matches(unknown[0].partition("=")[0], known, n=1, cutoff=0.8)
+    return " ".join(unknown) + "".join(f" (did you mean {option}?)" for option in near)
 
 
 @contextlib.contextmanager

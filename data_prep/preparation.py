@@ -210,8 +210,12 @@ def _source(
     card = dataset.card
     if dataset.generate is None:
         where = f", from {card.url}" if card.url else ""
+        from data_prep.downloads import for_dataset
+
+        fetch = f"; keras-audio fetch {card.name} gets it" if for_dataset(card.name) else ""
         raise ValueError(
-            f"Expected the source of {card.name} ({card.layout}{where}). Received: source=None"
+            f"Expected the source of {card.name} (--source: {card.layout}{where}{fetch}). "
+            "Received: source=None"
         )
     folder = data_dir / "sources" / card.name
     if force or not folder.is_dir():
@@ -293,6 +297,7 @@ def _build(
     plan = shards.plan(job, clip_list)
     planned = list(tqdm(plan, "plan", unit=" shards", delay=2, leave=False, disable=None))
     total = len(clip_list.clips)
+    counts: dict[str, int] = {}
     with Decoder(form, _jobs(jobs, total * (1 + form.pitch_variants))) as decoder:
         reports = shards.keep_finished(job, planned, decoder)
         kept = len(reports)
@@ -305,7 +310,8 @@ def _build(
             if beam is None:
                 reports |= shards.write_shards(job, to_do, decoder, bar)
             elif to_do:
-                reports |= beam.write_shards(job, to_do, bar)[0]
+                written, counts = beam.write_shards(job, to_do, bar)
+                reports |= written
     done = [(shard, reports[shard.name]) for shard in planned]
     missing = assembly.find_missing(clip_list, done)
     if missing and not allow_missing:
@@ -326,6 +332,9 @@ def _build(
         missing=missing,
     )
     workshop.publish(made, folder)
+    if counts.get("bad_clips"):
+        all_clips = counts["bad_clips"] + counts.get("clips", 0)
+        notes += (f"counted by the workers: {counts['bad_clips']} of {all_clips} clips are bad",)
     if kept:
         notes += (f"taken over from a call that was stopped: {kept} of {len(planned)} shards",)
     return PrepareResult(folder, clips, 0.0, missing, notes=clip_list.notes + notes)

@@ -280,8 +280,11 @@ def test_of_a_family_the_members_are_named(tmp_path, name, meant):
 
 
 def test_a_source_is_needed_and_must_exist(tmp_path):
-    with pytest.raises(ValueError, match=r"source of esc50 .*github.*source=None"):
+    with pytest.raises(ValueError, match=r"source of esc50 .*github.*source=None") as info:
         data_prep.prepare("esc50", data_dir=tmp_path)
+    assert "--source: " in str(info.value) and "fetch" not in str(info.value)
+    with pytest.raises(ValueError, match=r"--source: .*keras-audio fetch ravdess gets it.*None"):
+        data_prep.prepare("ravdess", data_dir=tmp_path)
     with pytest.raises(ValueError, match="existing source.*nowhere"):
         data_prep.prepare("esc50", source=tmp_path / "nowhere", data_dir=tmp_path)
 
