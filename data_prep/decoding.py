@@ -4,6 +4,7 @@ Where pitch variants are wanted, they are made in the same processes.
 """
 
 import collections
+import concurrent.futures
 import contextlib
 import dataclasses
 import itertools
@@ -21,6 +22,8 @@ from keras_audio.audio import AudioFileError, convert_audio, pcm16_hash, read_au
 
 # Enough waiting results that no worker idles while one clip is written.
 _CLIPS_IN_FLIGHT = 8
+# For the clips that are being decoded when a build is stopped; then the workers are killed.
+_SECONDS_TO_END = 5.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +87,7 @@ class Decoder:
         self._jobs = jobs
         self._stack = contextlib.ExitStack()
         self._pool = None
+        self._waiting: collections.deque[concurrent.futures.Future] = collections.deque()
 
     def __enter__(self) -> "Decoder":
         if self._jobs > 1:
@@ -99,6 +103,9 @@ class Decoder:
 
     def __exit__(self, *exception) -> None:
         if self._pool is not None and exception[0] is not None:
+            # Killed with clips in its queue, the pool's thread would end in a traceback.
+            begun = [future for future in self._waiting if not future.cancel()]
+            concurrent.futures.wait(begun, timeout=_SECONDS_TO_END)
             self._pool.shutdown(kill_workers=True)
         self._stack.close()
 
@@ -109,7 +116,8 @@ class Decoder:
             for clip in clips:
                 yield decode_clip(root, clip, self._form)
             return
-        clips, waiting = iter(clips), collections.deque()
+        clips, waiting = iter(clips), self._waiting
+        waiting.clear()
         for clip in itertools.islice(clips, self._jobs * _CLIPS_IN_FLIGHT):
             waiting.append(self._submit(root, clip))
         while waiting:

@@ -139,6 +139,9 @@ def write_shard(job: Job, shard: Shard, decoded: Iterable[Decoded]) -> Report:
         job: What to do.
         shard: The shard.
         decoded: Its clips, decoded, in their order.
+
+    Raises:
+        ValueError: If a file cannot be written, as on a full disk.
     """
     # Imported late: what plans and reports need takes no seconds.
     import tensorflow as tf
@@ -148,7 +151,8 @@ def write_shard(job: Job, shard: Shard, decoded: Iterable[Decoded]) -> Report:
     serialize = serializer(job.content, job.form)
     file, file_bytes = "", 0
     with _partial(job.folder) as partial:
-        with tf.io.TFRecordWriter(partial) as writer:
+        # Not OSError, which may come from the files that are read.
+        with _said(tf.errors.OpError, partial), tf.io.TFRecordWriter(partial) as writer:
             for clip, sound in zip(shard.clips, decoded, strict=True):
                 bad = sound.samples is None
                 hashes.append(sound.hash)
@@ -294,15 +298,31 @@ def _partial(folder: str) -> Iterator[str]:
             os.unlink(partial)
 
 
+@contextlib.contextmanager
+def _said(kind: type[Exception], path: str) -> Iterator[None]:
+    """Turn errors of that kind, met while a file is written, into one sentence that names it."""
+    try:
+        yield
+    except kind as error:
+        # Of TensorFlow's errors the message, of the system's the reason alone.
+        reason = getattr(error, "message", None) or getattr(error, "strerror", None) or str(error)
+        raise ValueError(
+            "Expected a disk that takes all records (the shards that are done are kept for the "
+            f"next call), got: {' '.join(reason.split())}. Received: path={path}"
+        ) from error
+
+
 def _place(partial: str, path: str) -> None:
-    with open(partial, "rb") as file:
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    with _said(OSError, path):
+        with open(partial, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(partial, path)
 
 
 def _write_json(folder: str, name: str, value: Any) -> None:
     with _partial(folder) as partial:
-        pathlib.Path(partial).write_text(json.dumps(value), encoding="utf-8")
+        with _said(OSError, partial):
+            pathlib.Path(partial).write_text(json.dumps(value), encoding="utf-8")
         _place(partial, os.path.join(folder, name))
 
 
