@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import itertools
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -131,11 +132,13 @@ class Decoder:
 
 
 def _end_with_parent(parent: int) -> None:
-    """Watch the parent: a worker whose parent was killed would wait for work for ever."""
+    """Leave Ctrl-C to the parent, and end with it: a worker would wait for work for ever."""
 
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(0.5)
         os._exit(1)
 
+    # A terminal interrupts the workers as well, which would each print where they were.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=watch, daemon=True).start()
