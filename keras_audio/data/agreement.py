@@ -5,6 +5,7 @@ since copies may have been cut and joined anew.
 """
 
 import dataclasses
+import math
 
 import numpy as np
 import scipy.fft
@@ -15,6 +16,13 @@ _PIECE, _AROUND = 0.5, 0.5
 # Pieces that are this much quieter than the loudest have nothing to compare.
 _BELOW_LOUDEST = 1e-4
 _LOWEST = 100.0
+# Seconds that pieces in a row may move against each other, since a copy may run slower; what
+# moves more was cut there, which has to pay for more pieces than
+# one, or any melody would do. So many places at most.
+_SAME_PLACE, _CHANGE, _PLACES = 0.003, 1.5, 32
+# If the ends of two clips alone overlap, with fewer pieces than these, a piece must not fit this
+# share as well at another place nearby: of two or three notes, the same come often.
+_FEW, _ELSEWHERE = 5, 0.8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,9 +30,10 @@ class Agreement:
     """How well the waveforms of two clips fit.
 
     Attributes:
-        correlation: The median over the pieces of the first clip of their greatest normalised
-            cross-correlation with the second: 1 for a copy, about 0.1 for two sounds of a kind, up
-            to 0.5 where both have a click in a piece. 0 where there is no piece to compare.
+        correlation: The median over the pieces of the first clip of their normalised
+            cross-correlation with the second, at one place or, in order, at a few: 1 for a copy,
+            about 0.1 for two sounds of a kind, up to 0.5 where both have a click in a piece. 0
+            where there is no piece to compare.
         offset: Seconds from the first clip to the second, the median of the pieces that fit no
             worse than that.
     """
@@ -61,31 +70,72 @@ def agreement(first: np.ndarray, second: np.ndarray, rate: int, offset: float) -
     first, second = _flattened(first, rate), _flattened(second, rate)
     around, shift = round(_AROUND * rate), round(offset * rate)
     # Where a piece of the first is looked for, there is something in the second, or silence.
-    margin = around + piece
+    margin = 2 * around + piece
     padded = np.pad(second, margin)
-    pieces = first[: len(first) // piece * piece].reshape(-1, piece)
-    powers = np.sum(pieces**2, axis=1)
+    # Of all windows of the second, as long as a piece.
     floor = max(_BELOW_LOUDEST * _loudest(second, piece), np.finfo(np.float32).tiny)
-    found = []
-    for number, (samples, power) in enumerate(zip(pieces, powers, strict=True)):
-        begin = number * piece + shift
-        overlaps = -around <= begin <= len(second) - piece + around
-        if not overlaps or power <= _BELOW_LOUDEST * powers.max():
-            continue
-        begin += margin - around
-        there = padded[max(0, begin) : begin + piece + 2 * around]
-        if len(there) < piece:
-            continue
-        products = scipy.signal.correlate(there, samples, mode="valid", method="fft")
-        correlations = products / np.sqrt(power * np.maximum(_powers(there, piece), floor))
-        place = int(np.argmax(np.abs(correlations)))
-        moved = place + max(0, begin) - margin - number * piece
-        found.append((float(abs(correlations[place])), moved / rate))
-    if not found:
+    norms = np.sqrt(np.maximum(_powers(padded, piece), floor))
+    pieces = first[: len(first) // piece * piece].reshape(-1, piece)
+    lengths = np.sqrt(np.sum(pieces**2, axis=1))
+    begins = np.arange(len(pieces)) * piece + shift
+    overlap = (begins >= -around) & (begins <= len(second) - piece + around)
+    loud = lengths > math.sqrt(_BELOW_LOUDEST) * lengths.max()
+    heard = np.flatnonzero(overlap & loud)
+    if not len(heard):
         return Agreement(0.0, offset)
-    correlations, offsets = np.array(found).T
+    pieces, lengths, begins = pieces[heard], lengths[heard], begins[heard] + margin
+
+    near = round(_SAME_PLACE * rate)
+    best, lags = np.zeros(len(heard)), np.zeros(len(heard), int)
+    distinct = np.ones(len(heard), bool)
+    for number, (samples, begin) in enumerate(zip(pieces, begins - around, strict=True)):
+        there = padded[begin : begin + piece + 2 * around]
+        products = scipy.signal.correlate(there, samples, mode="valid", method="fft")
+        fits = np.abs(products) / norms[begin : begin + len(products)] / lengths[number]
+        place = int(np.argmax(fits))
+        lags[number], best[number] = place - around, fits[place]
+        fits[max(0, place - near) : place + near + 1] = 0
+        distinct[number] = fits.max() < _ELSEWHERE * best[number]
+    # What a piece fits best may be another piece that sounds like it: places are compared that
+    # some piece proposes, and a change of place has to pay.
+    places = _proposed(lags, best, near)
+    fits = np.zeros((len(heard), len(places)))
+    for number, (samples, begin) in enumerate(zip(pieces, begins, strict=True)):
+        for column, place in enumerate(begin + places):
+            product = abs(float(padded[place : place + piece] @ samples))
+            fits[number, column] = product / norms[place] / lengths[number]
+    path = _steady(fits, places, near)
+    correlations = fits[np.arange(len(fits)), path]
+    if len(heard) < min(_FEW, loud.sum() / 2):
+        correlations *= distinct
+    offsets = (places[path] + shift) / rate
     median = np.median(correlations)
-    return Agreement(min(1.0, float(median)), float(np.median(offsets[correlations >= median])))
+    # Of two places one, and not the middle between them.
+    offset = np.quantile(offsets[correlations >= median], 0.5, method="lower")
+    return Agreement(min(1.0, float(median)), float(offset))
+
+
+def _proposed(lags: np.ndarray, fits: np.ndarray, near: int) -> np.ndarray:
+    """The places that pieces fit best, (places,): the ones with most support if there are many."""
+    places = np.unique(lags)
+    if len(places) > _PLACES:
+        support = [np.sum(fits[np.abs(lags - place) <= near]) for place in places]
+        places = np.sort(places[np.argsort(support)[-_PLACES:]])
+    return places
+
+
+def _steady(fits: np.ndarray, places: np.ndarray, near: int) -> np.ndarray:
+    """The column for every piece that fits best in all, changes of place paid for."""
+    costs = _CHANGE * (np.abs(places[:, None] - places) > near)
+    total, origins = fits[0], []
+    for row in fits[1:]:
+        reached = total[:, None] - costs
+        origins.append(np.argmax(reached, axis=0))
+        total = reached.max(axis=0) + row
+    path = [int(np.argmax(total))]
+    for origin in reversed(origins):
+        path.append(int(origin[path[-1]]))
+    return np.array(path[::-1])
 
 
 def _flattened(waveform: np.ndarray, rate: int) -> np.ndarray:

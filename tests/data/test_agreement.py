@@ -90,6 +90,46 @@ def test_a_common_hum_does_not_either():
     assert np.corrcoef(first + hum, second + hum)[0, 1] > 0.99
 
 
+def melody(seed, notes, seconds):
+    """Notes of a pentatonic scale, of one instrument, (samples,)."""
+    generator = np.random.default_rng(seed)
+    times = np.arange(round(seconds * RATE)) / RATE
+    pitches = 262 * 2 ** (generator.choice([0, 2, 4, 7, 9, 12], notes) / 12)
+    tones = [sum(np.sin(2 * np.pi * k * f * times) / k for k in (1, 2, 3, 4)) for f in pitches]
+    tones = np.concatenate(np.exp(-4 * times) * np.minimum(1, times / 0.01) * tones)
+    return np.float32(0.2 * tones + generator.normal(0, 1e-3, len(tones)))
+
+
+def beeps(seed):
+    """Beeps of 1 kHz for 200 ms at random places, with noise and phase of their own, (samples,)."""
+    generator = np.random.default_rng(seed)
+    times = np.arange(5 * RATE) / RATE
+    begins = np.cumsum(generator.uniform(0.3, 0.9, 16))
+    gate = sum((times >= begin) & (times < begin + 0.2) for begin in begins)
+    tone = np.sin(2 * np.pi * 1000 * times + generator.uniform(0, 2 * np.pi))
+    return np.float32(0.3 * gate * tone + generator.normal(0, 1e-3, len(times)))
+
+
+@pytest.mark.parametrize(
+    ("sounds_of", "offsets"),
+    [
+        (lambda: [melody(seed, 20, 0.25) for seed in range(6)], (0.0, -3.6)),
+        (lambda: [melody(seed, 10, 0.5) for seed in range(6)], (0.0, -3.6)),
+        (lambda: [melody(seed, 12, 0.43) for seed in range(6)], (0.0, -3.6)),
+        (lambda: [beeps(seed) for seed in range(6)], (0.0,)),
+    ],
+)
+def test_the_same_notes_at_other_places_do_not_agree(sounds_of, offsets):
+    sounds = sounds_of()
+    for first, second in itertools.combinations(sounds, 2):
+        for offset in offsets:
+            assert agreement(first, second, RATE, offset).correlation < 0.6
+    for sound in sounds:
+        # And a copy of them does, cut and joined anew, too.
+        copy = np.concatenate([0.5 * sound[1000:20000], sound[21600:]])
+        assert agreement(sound, copy, RATE, -0.2).correlation > 0.8
+
+
 @pytest.mark.parametrize("samples", [0, 1, 2, 700])
 def test_very_short_and_silent_clips(samples):
     generator = np.random.default_rng(0)
