@@ -133,8 +133,8 @@ class TrainingBatches:
     def chunk(self, first: int) -> int:
         """How many steps from `first` on are best asked for at once.
 
-        To the end of a pass, since going on inside one reads a streamed set anew from there; to the
-        end of several where they are short and in memory.
+        To the end of a pass, since files that are read from end to end are opened anew for each;
+        to the end of several where they are short and any clip can be read at once.
         """
         passes = 1
         if self._lanes is None and self._whole:
