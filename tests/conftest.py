@@ -41,6 +41,9 @@ def toy_data(tmp_path_factory) -> pathlib.Path:
     return folder
 
 
+# Recipes of its own would be listed among the real ones.
+collect_ignore = ["training/joint_batches.py"]
+
 # Whole files go to a worker, and in this order: the longest first, or one worker ends alone.
 LONGEST = (
     *("test_iterations", "test_train", "test_contract", "test_compression", "test_cli"),
