@@ -215,7 +215,7 @@ def changed_compression_of_row(row: dict) -> list[str]:
 
 def is_of_another(run: pathlib.Path, compressed: pathlib.Path) -> bool:
     """Whether a compression was begun of a model that the run has no more."""
-    from keras_audio.training.trainer import file_digest  # Keras takes seconds.
+    from keras_audio.training.opening import file_digest  # Keras takes seconds.
 
     file = compressed / "compression.json"
     return file.is_file() and read_json(file)["model"] != file_digest(run / "model.keras")

@@ -6,7 +6,7 @@ from binaural_waveforms_cells import build_cell, build_recipe, read_runs
 
 from keras_audio.evaluation.compression import Stage, write_stages
 from keras_audio.files import write_json, write_text
-from keras_audio.training.trainer import file_digest
+from keras_audio.training.opening import file_digest
 
 TAU = "tau_urban_2020_3class"
 TOYS = "toy_scenes/3class"
