@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 
 import cells
 import grid_options
+import result_files
 from cells import Cell, gathered, percent
 from held_out import how_chosen, last_score
 
@@ -34,6 +35,13 @@ INPUTS = {
     "max_abs": "raw / max",
     "standard": "raw, mean 0 std 1",
     "log_mel": "log-mel spectrogram",
+}
+# The inputs in short.
+WORDS = {
+    "none": "waveform",
+    "max_abs": "waveform / max",
+    "standard": "waveform, standardised",
+    "log_mel": "log-mel",
 }
 SOURCES = ("paper", "original code")
 PLAIN = ("m3", "m5", "m11", "m18")
@@ -83,8 +91,7 @@ def main() -> int:
     if not options.smoke:
         import_tensorflow()  # counting parameters loads the models
         rows = read_runs(options.runs, options.dataset, options.seed)
-        base = options.to / f"residual_blocks_{options.dataset}"
-        cells.write_tables(rows, COLUMNS, markdown(rows, options.dataset), base)
+        result_files.update(KIND, options.dataset, rows, options.to)
     return cells.list_failed(failed)
 
 
@@ -122,12 +129,9 @@ def read_runs(runs: pathlib.Path, dataset: str, seed: int) -> list[dict]:
 
 def read_run(run: RunFolder) -> dict:
     """The row of a finished and evaluated run."""
-    recipe, history, done = run.recipe, run.history(), run.finished
+    history, done = run.history(), run.finished
     best = done["best_epoch"] - 1
     return cells.common_columns(run) | {
-        "network": recipe.network,
-        "block": recipe.block if recipe.network == "m34_res" else "",
-        "input": recipe.normalization,
         "last_epoch_accuracy": last_score(run, "val_accuracy"),
         "train_accuracy": f"{history['accuracy'][best]:.4f}",
         "best_epoch": done["best_epoch"],
@@ -136,7 +140,39 @@ def read_run(run: RunFolder) -> dict:
     }
 
 
-def markdown(rows: list[dict], dataset: str) -> str:
+def derived(row: dict) -> dict[str, str]:
+    """What the command of a row says of it."""
+    recipe = cells.recipe_of(row)
+    return {
+        "network": recipe.network,
+        "block": recipe.block if recipe.network == "m34_res" else "",
+        "input": recipe.normalization,
+    }
+
+
+def place(row: dict) -> tuple:
+    """The run of a row among all of a data set."""
+    names = [*BLOCKS, *PLAIN]
+    name = row["block"] or row["network"]
+    return names.index(name), row["input"], int(row["fold"]), int(row["seed"])
+
+
+def describe(row: dict) -> tuple[str, list[str]]:
+    """The network of a row, and what it was fed with."""
+    kind = "spectrogram_res" if row["input"] == "log_mel" else row["network"]
+    usual = with_settings(ResidualBlocks(), SETTINGS.get(row["dataset"], []))
+    changed = cells.changed_settings(cells.recipe_of(row), usual, CELL_FIELDS)
+    network = f"{kind}_{row['block']}" if row["block"] else row["network"]
+    return network, [WORDS[row["input"]], *changed]
+
+
+def page(rows: list[dict], dataset: str, absent: str, results: pathlib.Path) -> dict[str, str]:
+    """The page of a data set, by the name of its file."""
+    del results  # All that it says is in the rows.
+    return {f"{ResidualBlocks.name}_{dataset}.md": markdown(rows, dataset, absent)}
+
+
+def markdown(rows: list[dict], dataset: str, absent: str = "") -> str:
     """The grid of Table II, with the paper's number, the original code's and ours in each cell."""
     lines = [
         f"# Residual blocks on {dataset}",
@@ -241,6 +277,11 @@ def _cell(rows: list[dict], name: str, key: str) -> str:
     own = [row for row in rows if name in (row["block"], row["network"]) and row["input"] == key]
     shown = [f"{published[source]:.2f}" if source in published else "-" for source in SOURCES]
     return " / ".join([*shown, cells.score(own, "accuracy")])
+
+
+KIND = result_files.Kind(
+    ResidualBlocks.name, COLUMNS, derived=derived, place=place, describe=describe, page=page
+)
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -4,7 +4,9 @@ import importlib
 
 # Imported when first used: measuring numbers must not wait for TensorFlow.
 _LAZY = {
+    "Aggregate": "aggregation",
     "Mistake": "report",
+    "aggregate": "aggregation",
     "best_unknown_weight": "open_set",
     "classification_metrics": "metrics",
     "compare_paired": "paired",

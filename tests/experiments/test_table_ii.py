@@ -1,6 +1,5 @@
 """The experiment of Table II: its grid, its tables, and a few steps of it on real records."""
 
-import csv
 import json
 import os
 import shlex
@@ -160,8 +159,7 @@ def test_tables_are_written_from_the_run_folders(experiment, toy_data, tmp_path,
     with monkeypatch.context() as patch:
         patch.setattr(cells, "keras_audio", lambda *command: main(list(map(str, command))) == 0)
         assert experiment.main() == 0
-    with open(tmp_path / "results" / "residual_blocks_toy_sounds.csv", newline="") as file:
-        (line,) = csv.DictReader(file)
+    (line,) = experiment.KIND.read("toy_sounds", tmp_path / "results")
     folder = next((tmp_path / "runs").rglob("metrics.json"))
     assert float(line["accuracy"]) == pytest.approx(
         json.loads(folder.read_text())["accuracy"], abs=1e-4
