@@ -236,8 +236,7 @@ def describe(row: dict) -> tuple[str, list[str]] | None:
     recipe = cells.recipe_of(row)
     words = ["waveform", *variant_of(recipe).settings]
     if row["stage"] == "litert":
-        changed = ", ".join(changed_compression_of_row(row))
-        words += [f"pruned ({changed})" if changed else "pruned", "16-bit LiteRT"]
+        words += ["pruned", *changed_compression_of_row(row), "16-bit LiteRT"]
     return recipe.model_name, words
 
 

@@ -22,6 +22,10 @@ TITLES = {
 }
 
 
+# The word of methods whose network is smaller than the one that was trained.
+PRUNED = "pruned"
+
+
 class Method(NamedTuple):
     """All of a training but fold and seed.
 
@@ -42,6 +46,27 @@ class Method(NamedTuple):
         others = [m for m in methods if (m.recipe, m.dataset) == (self.recipe, self.dataset)]
         shared = set.intersection(*(set(other.words) for other in others))
         return ", ".join(word for word in self.words if word not in shared or "=" not in word)
+
+
+class Network(NamedTuple):
+    """What methods have in common that train one network in several ways.
+
+    Attributes:
+        recipe: Whose.
+        dataset: On whose clips, which are of some length.
+        name: As of `keras_audio.list_models`.
+        parameters: Trainable ones, which tell widths apart.
+    """
+
+    recipe: str
+    dataset: str
+    name: str
+    parameters: int
+
+
+def network_of(method: Method, rows: Sequence[Row]) -> Network:
+    """The network that a method trains."""
+    return Network(method.recipe, method.dataset, method.network, round(mean_parameters(rows)))
 
 
 def read_methods(results: pathlib.Path) -> dict[Method, list[Row]]:

@@ -207,7 +207,7 @@ def test_the_readmes_table_has_the_network_whole_and_as_a_file(tmp_path, no_weig
         "| 30,272 |"
     )
     assert small == (
-        "| `binaural_b` | waveform, pruned (until=size=50KB), 16-bit LiteRT | ESC-10 | 1, 2 | "
+        "| `binaural_b` | waveform, pruned, until=size=50KB, 16-bit LiteRT | ESC-10 | 1, 2 | "
         "84.0 ± 7.1 | 20.5 to 100.0 | - | - | 24,100 |"
     )
 
