@@ -152,10 +152,38 @@ def test_validation_accuracies_are_shares_of_837_clips():
 
 
 def test_sizes_of_the_papers_are_those_of_our_networks():
-    """As far as they are printed; the exact counts stand in the tests of the networks."""
-    from test_binaural import PAPER as binaural
-    from test_erann import PARAMETERS as erann
-    from test_residual_blocks import PARAMETERS as blocks
+    """Of which the tests of the networks hold the counts."""
+    from test_binaural import PAPER as BINAURAL
+    from test_erann import ROWS as ERANN
+    from test_residual_blocks import TOTALS as BLOCKS
+
+    sizes = {
+        (paper, row["table"], row["row"], row["column"]): row
+        for paper in PAPERS
+        for row in published_results(paper)
+        if row["metric"] in ("parameters", "total") and row["source"] == "paper"
+    }
+    for block in range(1, 7):
+        size = sizes.pop(("naranjo_2019", "Section III", f"rb{block}", ""))
+        assert size["value"] == BLOCKS[f"m34_res_rb{block}"]
+        flat = BLOCKS[f"spectrogram_res_rb{block}"]
+        of_2d = sizes["naranjo_2019", "Section III", "all", "log_mel"]
+        assert f"{flat}" in of_2d["note"] and 0 <= flat - of_2d["value"] < 12_000
+    del sizes["naranjo_2019", "Section III", "all", "log_mel"]
+    for network, count in BINAURAL.items():
+        assert sizes.pop(("pajusco_2020", "Table 1", network[-1], ""))["value"] == count
+    two_path = sizes.pop(("mcdonnell_2019", "Section 3.4", "all", ""))
+    for count in (3_246_108, 3_247_416):
+        assert f"{count}" in two_path["note"] and f"{count / 1e6:.1f}" in two_path["printed"]
+    millions = {(table, name): text for table, name, _, text in ERANN}
+    # Tables of systems repeat them, and that of AudioSet those of another data set.
+    table_of = {"Table 5": "Table 4", "Table 7": "Table 6"}
+    wrong = []
+    for (paper, table, network, _), size in sizes.items():
+        assert paper == "verbitskiy_2022"
+        if size["printed"] != millions[table_of.get(table, table), network]:
+            wrong.append((table, network, size["printed"]))
+    assert wrong == [("Table 5", "erann_2_5", "37.9"), ("Table 5", "erann_1_6", "54.2")]
 
 
 def test_rows_and_columns_of_erann_name_recipes():
