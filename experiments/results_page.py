@@ -2,16 +2,16 @@
 
 import pathlib
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 import result_files
-from beside import Beside, Ours
+from beside import Beside
 from cells import hardware_line, markdown_table
 from kinds import KINDS, result_files_of
-from methods import TITLES, Method, Network, mean_parameters, methods_table, network_of
+from methods import PRUNED, TITLES, Method, Network, mean_parameters, methods_table, network_of
 from not_run import FILE as NOT_RUN
 from not_run import PAPERS, read_not_run
 from results_plots import Point, plots
+from side_by_side import SideBySide, side_by_side
 
 from keras_audio.evaluation import (
     aggregate,
@@ -21,7 +21,6 @@ from keras_audio.evaluation import (
     published_tables,
     published_title,
 )
-from keras_audio.evaluation.published_layout import format_value
 from keras_audio.files import folder_name
 
 SPEED = "clips_per_second_batch_32"
@@ -56,18 +55,6 @@ LEAK = (
 )
 
 
-class Counted(NamedTuple):
-    """What a table of the page has beside the published numbers.
-
-    Attributes:
-        lines: A line a number that something stands beside.
-        kinds: In words, for the list of tables.
-    """
-
-    lines: list[dict[str, str]]
-    kinds: str
-
-
 def page(
     methods: dict[Method, list[result_files.Row]], results: pathlib.Path
 ) -> tuple[str, dict[str, str]]:
@@ -75,7 +62,7 @@ def page(
     beside = Beside(results)
     figures = _figures(methods, results)
     tables = {
-        (table.paper, table.table): (table, _counted(table, beside))
+        (table.paper, table.table): (table, side_by_side(table, beside))
         for paper in published_papers()
         for table in published_tables(paper.key)
     }
@@ -177,7 +164,8 @@ def _point(method: Method, rows: Sequence[dict], others: Sequence[Method]) -> Po
     deviation = aggregate(values).fold_deviation
     label = f"{method.network}: {method.described(others)}"
     spread = None if deviation is None else 100 * deviation
-    return Point(method.recipe, label, mean_parameters(rows), by_fold, spread)
+    name = f"{method.network} {PRUNED}" if PRUNED in method.words else method.network
+    return Point(method.recipe, name, label, mean_parameters(rows), by_fold, spread)
 
 
 def _speeds(results: pathlib.Path) -> dict[Network, float]:
@@ -226,7 +214,7 @@ def _about(paper, recipe: str, results: pathlib.Path) -> str:
     )
 
 
-def _table_section(table, counted: Counted, recipe: str, results: pathlib.Path) -> Iterator[str]:
+def _table_section(table, counted: SideBySide, recipe: str, results: pathlib.Path) -> Iterator[str]:
     heading = f"{table.table}: {table.title[0].lower()}{table.title[1:]}"
     yield f'<a id="{_anchor(table.paper, table.table)}"></a>'
     yield ""
@@ -247,7 +235,7 @@ def _table_section(table, counted: Counted, recipe: str, results: pathlib.Path) 
         yield from _about_ours(table, counted, recipe, results)
 
 
-def _about_ours(table, counted: Counted, recipe: str, results: pathlib.Path) -> Iterator[str]:
+def _about_ours(table, counted: SideBySide, recipe: str, results: pathlib.Path) -> Iterator[str]:
     """How ours were measured otherwise, or why there are none."""
     if "ours" in counted.kinds:
         yield f"The protocol of ours: {PROTOCOLS[recipe]}"
@@ -259,91 +247,6 @@ def _about_ours(table, counted: Counted, recipe: str, results: pathlib.Path) -> 
     ]
     if missing:
         yield f"Not run on {'; '.join(missing)}."
-
-
-def _counted(table, beside: Beside) -> Counted:
-    """What stands beside the numbers of a table."""
-    lines, kinds = [], dict.fromkeys(())
-    original = _original_code(table.paper)
-    elsewhere = set()
-    found = []
-    for result in table.results:
-        ours = beside.ours(result)
-        code = original.get((result["row"], result["column"], result["metric"]))
-        if result["source"] == "original code":
-            code = result
-        if ours or code:
-            found.append((result, code, ours))
-            elsewhere |= {one.dataset for one in ours if one.dataset != result["dataset"]}
-    others = sorted(elsewhere)
-    for result, code, ours in found:
-        lines.append(_line(table, result, code, ours, others))
-        kinds |= dict.fromkeys(_kinds(result, code, ours))
-    return Counted(lines, ", ".join(kinds))
-
-
-def _line(table, result: dict, code: dict | None, ours: list[Ours], others: list[str]) -> dict:
-    title = published_title(table.paper, table.table, "metric", result["metric"])
-    same = next((one for one in ours if one.dataset == result["dataset"]), None)
-    line = dict(
-        zip(
-            table.down.values(),
-            table.titles(table.key(result, table.down), table.down),
-            strict=True,
-        )
-    )
-    across = table.titles(table.key(result, table.across), table.across)
-    line["number"] = ", ".join(filter(None, across)) or title.text
-    is_code = result["source"] == "original code"
-    line["paper"] = "-" if is_code else result["printed"]
-    line["original code"] = code["printed"] if code else "-"
-    line["ours"] = _shown(same, title) if same else "-"
-    line["difference"] = _difference(same, result, title) if same else "-"
-    for dataset in others:
-        there = next((one for one in ours if one.dataset == dataset), None)
-        line[f"ours, {TITLES.get(dataset, dataset)}"] = _shown(there, title) if there else "-"
-    return line
-
-
-def _kinds(result: dict, code: dict | None, ours: list[Ours]) -> Iterator[str]:
-    if code:
-        yield "original code"
-    for one in ours:
-        if one.dataset != result["dataset"]:
-            yield f"ours on {TITLES.get(one.dataset, one.dataset)}"
-        else:
-            yield "ours" if one.runs else "our counts"
-
-
-def _shown(ours: Ours, title) -> str:
-    if not ours.runs:
-        return f"{ours.value:,.0f}" if ours.value >= 1000 else f"{ours.value:,.2f}"
-    if title.unit != "percent":
-        text = f"{ours.value:.3f}" + (f" ± {ours.deviation:.3f}" if ours.deviation else "")
-    else:
-        text = f"{100 * ours.value:.1f}"
-        text += "" if ours.deviation is None else f" ± {100 * ours.deviation:.1f}"
-        text += " %"
-    return f"{text} ({ours.runs})"
-
-
-def _difference(ours: Ours, result: dict, title) -> str:
-    """Ours less the paper's; of counts at the digits that the paper prints."""
-    if ours.runs:
-        if title.unit == "percent":
-            return f"{100 * (ours.value - result['value']):+.1f} points"
-        return f"{ours.value - result['value']:+.3f}"
-    same = format_value(ours.value, title) == format_value(result["value"], title)
-    return "0" if same else f"{ours.value - result['value']:+,.4g}"
-
-
-def _original_code(paper: str) -> dict[tuple[str, str, str], dict]:
-    """What the original code reports, by row, column and metric."""
-    return {
-        (row["row"], row["column"], row["metric"]): row
-        for row in published_results(paper)
-        if row["source"] == "original code"
-    }
 
 
 def _differing_section() -> Iterator[str]:
