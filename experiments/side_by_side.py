@@ -24,23 +24,20 @@ class SideBySide(NamedTuple):
 
 def side_by_side(table: PublishedTable, beside: Beside) -> SideBySide:
     """What stands beside the numbers of a table."""
-    lines, kinds = [], dict.fromkeys(())
     original = _original_code(table.paper)
-    elsewhere = set()
     found = []
     for result in table.results:
-        ours = beside.ours(result)
         code = original.get((result["row"], result["column"], result["metric"]))
-        if result["source"] == "original code":
-            code = result
+        ours = beside.ours(result)
         if ours or code:
             found.append((result, code, ours))
-            elsewhere |= {one.dataset for one in ours if one.dataset != result["dataset"]}
-    others = sorted(elsewhere)
-    for result, code, ours in found:
-        lines.append(_line(table, result, code, ours, others))
-        kinds |= dict.fromkeys(_kinds(result, code, ours))
-    return SideBySide(lines, ", ".join(kinds))
+    others = sorted(
+        {one.dataset for result, _, ours in found for one in ours} - set(table.datasets)
+    )
+    return SideBySide(
+        [_line(table, result, code, ours, others) for result, code, ours in found],
+        ", ".join(dict.fromkeys(kind for parts in found for kind in _kinds(*parts))),
+    )
 
 
 def _line(
