@@ -6,6 +6,7 @@ import importlib
 _LAZY = {
     "Mistake": "report",
     "best_unknown_weight": "open_set",
+    "card_facts": "card_facts",
     "classification_metrics": "metrics",
     "compare_paired": "paired",
     "cross_fitted_scores": "open_set",
@@ -20,12 +21,15 @@ _LAZY = {
     "published_results": "published",
     "read_predictions": "predictions",
     "read_stages": "compression",
+    "render_card": "model_card",
     "stages_table": "compression",
     "summary_lines": "summary",
     "tagging_metrics": "metrics",
     "wilson_interval": "metrics",
     "worst_mistakes": "report",
     "worst_rankings": "report",
+    "write_export_card": "model_card",
+    "write_model_card": "model_card",
     "write_predictions": "predictions",
     "write_report": "report",
 }
