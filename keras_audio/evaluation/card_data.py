@@ -18,44 +18,52 @@ from keras_audio.training.trainer import open_data
 _PARTS = {"train": "training", "validation": "validation", "test": "test"}
 
 
-def data_facts(run: RunFolder, data_dir: str | os.PathLike) -> dict[str, Any]:
+def data_facts(
+    run: RunFolder, data_dir: str | os.PathLike, *, trained: bool = True
+) -> dict[str, Any]:
     """Describe the data of a run.
 
     Args:
         run: The run folder.
         data_dir: Where its records may be.
+        trained: Whether it was trained here, and not imported: then all that is known is which
+            clips it is measured on.
 
     Returns:
-        `name`; `title`, `licence`, `url`, `protocol` and number of `folds` of the data set's own
-        card, None for sounds of the user's own, whose title is the name; `held_out`, the fold that
-        is measured; `parts`, each with `name`, `folds` and `recordings` (None where they are not
-        known), `clips`, and `classes`, the clips of each class (None for parts too large to be
-        listed); `leak`, what is known of a recording in two folds, with `between_parts` if these
-        are on two sides of this split.
+        `name`; `title`, `short_title`, `licence`, `url`, `protocol` and number of `folds` of the
+        data set's own card, None for sounds of the user's own, whose titles are the name;
+        `held_out`, the fold that is measured; `trained`, whether it is known on which clips the
+        weights were trained; `parts`, each with `name`, `folds` and `recordings`
+        (None where they are not known), `clips`, and `classes`, the clips of each class (None for
+        parts too large to be listed); `leak`, what is known of a recording in two folds, with
+        `between_parts` if these are on two sides of this split.
     """
     recipe, split = run.recipe, _split_of(run)
+    held_out = list(split)[-1:]
     card = _card_of(recipe.dataset)
     records = _records_of(run, data_dir, split)
     parts = [
         {
-            "name": _name(part, split),
+            "name": _name(part, split) if trained else "test",
             "folds": _folds(part, clips, recipe, card, records),
             "clips": clips["clips"] if _is_summary(clips) else len(clips),
             "recordings": _recordings(part, records),
             "classes": None if _is_summary(clips) else _by_class(clips, len(run.labels)),
         }
         for part, clips in split.items()
-        if clips
+        if trained or part in held_out
     ]
     own = card is None or card.name == "audio_folder"
     return {
         "name": recipe.dataset,
         "title": recipe.dataset if own else card.title,
+        "short_title": recipe.dataset if own else card.title.partition(":")[0],
         "licence": None if own else card.licence,
         "url": None if own or not card.url else card.url,
         "protocol": None if own else card.protocol,
         "folds": None if own else card.folds,
         "held_out": recipe.fold,
+        "trained": trained and bool(parts),
         "parts": parts,
         "leak": _leak(recipe, parts),
     }
@@ -73,7 +81,7 @@ def _card_of(dataset: str):
 def _split_of(run: RunFolder) -> dict[str, dict[str, Any]]:
     """The parts with clips; none where the weights came from elsewhere, without their clips."""
     path = run.path / "split.json"
-    split = read_json(path) if path.is_file() else {}
+    split = (read_json(path) if path.is_file() else None) or {}
     return {part: split[part] for part in _PARTS if split.get(part)}
 
 
@@ -141,7 +149,7 @@ def _by_class(clips: Mapping[str, Mapping[str, Any]], classes: int) -> list[int]
 
 def _leak(recipe: Recipe, parts: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     found = known_leak(folder_name(recipe.dataset))
-    if found is None or not parts:
+    if found is None or len(parts) < 2:
         return None
     folds, text = found
     touched = [part["name"] for part in parts if folds & set(part["folds"] or ())]

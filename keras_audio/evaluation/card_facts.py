@@ -68,9 +68,10 @@ def card_facts(
     name = getattr(recipe, "model_name", model.name)
     samples = window_samples(model, recipe.max_samples)
     clip = samples or WINDOW_SECONDS * recipe.sample_rate
-    start, data = _start(folder), data_facts(folder, data_dir)
+    start = _start(folder)
+    data = data_facts(folder, data_dir, trained=start["kind"] != "imported")
     return {
-        "name": f"{name} on {data['title']}, fold {recipe.fold}",
+        "name": f"{name} on {data['short_title']}, fold {recipe.fold}",
         "date": datetime.date.today().isoformat(),
         "keras_audio": keras_audio.__version__,
         "network": _network(name),
@@ -80,7 +81,7 @@ def card_facts(
         "data": data,
         "labels": folder.labels,
         "input": _input(recipe, model, samples),
-        "chosen": _chosen(folder, data),
+        "chosen": _chosen(folder),
         "metrics": _metrics(folder),
         "sizes": _sizes(folder, model, clip),
         "compression": _compression(folder, model),
@@ -100,6 +101,7 @@ def _network(name: str) -> dict[str, Any]:
 
 def _recipe(recipe: Recipe, start: Mapping[str, Any]) -> dict[str, Any]:
     """The recipe, and by which command it trains again."""
+    start = start["origin"] or start
     source = start["source"] if start["kind"] == "fine_tuned" else None
     words = ["keras-audio", "train", recipe.name, "--dataset", recipe.dataset]
     words += ["--fold", str(recipe.fold)] + ([f"--seed={recipe.seed}"] if recipe.seed else [])
@@ -131,17 +133,23 @@ def _setting(value: Any) -> str:
 
 
 def _start(folder: RunFolder) -> dict[str, Any]:
-    """What the weights were made of: nothing, another network, or a file of somebody else."""
-    kinds = (("imported", "import.json"), ("fine_tuned", "initial.json"))
-    for kind, file in kinds:
+    """What the weights were made of: nothing, another network, or a file of somebody else.
+
+    Of a compression `origin` is that of the run compressed, None where this is not there any more.
+    """
+    nothing = {"source": None, "sha256": None, "origin": None}
+    if (folder.path / COMPRESSION).is_file():
+        run = CompressedRun(folder.path)
+        source = run.settings["source"]
+        there = (run.path / source / "recipe.json").is_file()
+        origin = _start(run.round_folder(0)) if there else None
+        return {"kind": "compressed", **nothing, "source": source, "origin": origin}
+    for kind, file in (("imported", "import.json"), ("fine_tuned", "initial.json")):
         if (folder.path / file).is_file():
             facts = read_json(folder.path / file)
-            known = {name: facts.get(name) for name in ("source", "sha256", "format")}
-            return {"kind": kind, **known}
-    if (folder.path / COMPRESSION).is_file():
-        source = CompressedRun(folder.path).settings.get("source")
-        return {"kind": "compressed", "source": source, "sha256": None, "format": None}
-    return {"kind": "new", "source": None, "sha256": None, "format": None}
+            source = facts.get("source") or facts.get("file") or "an unknown file"
+            return {"kind": kind, **nothing, "source": source, "sha256": facts.get("sha256")}
+    return {"kind": "new", **nothing}
 
 
 def _made(folder: RunFolder, start: Mapping[str, Any]) -> dict[str, Any]:
@@ -162,7 +170,7 @@ def _made(folder: RunFolder, start: Mapping[str, Any]) -> dict[str, Any]:
         "finished": start["kind"] in ("imported", "compressed") or done is not None,
         "epochs": None if folder.recipe.counts_iterations else rounds,
         "iterations": iterations if folder.recipe.counts_iterations else None,
-        "seconds": done["seconds"] if done else None,
+        "seconds": done.get("seconds") if done else None,
     }
 
 
@@ -184,9 +192,9 @@ def _input(recipe: Recipe, model: keras.Model, samples: int | None) -> dict[str,
     }
 
 
-def _chosen(folder: RunFolder, data: Mapping[str, Any]) -> dict[str, Any]:
+def _chosen(folder: RunFolder) -> dict[str, Any]:
     """Which round's weights these are, and by which clips it was chosen."""
-    recipe, done, history = folder.recipe, folder.finished or {}, folder.history()
+    recipe, done = folder.recipe, folder.finished or {}
     kept = done.get("kept", "last" if recipe.keeps_last else "best")
     return {
         "kept": kept,
@@ -195,7 +203,6 @@ def _chosen(folder: RunFolder, data: Mapping[str, Any]) -> dict[str, Any]:
         "best": done.get("best_value"),
         "best_epoch": done.get("best_epoch"),
         "best_iteration": done.get("best_iteration") if recipe.counts_iterations else None,
-        "trained": bool(history) and bool(data["parts"]),
     }
 
 
@@ -229,7 +236,9 @@ def _metrics(folder: RunFolder) -> dict[str, Any] | None:
 def _differs(folder: RunFolder, metrics: Mapping[str, Any]) -> float | None:
     """What training measured on the very clips with these weights, if that is another number."""
     done, recipe = folder.finished, folder.recipe
-    if done is None or recipe.validation != "held_out" or done.get("kept", "best") != "best":
+    if not done or "best_value" not in done or done.get("kept", "best") != "best":
+        return None
+    if recipe.validation != "held_out":
         return None
     name = done["monitor"].removeprefix("val_")
     if name not in metrics or "open_set" in metrics:  # there accuracy follows the weight

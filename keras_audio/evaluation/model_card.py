@@ -104,7 +104,7 @@ def render_card(facts: Mapping[str, Any], *, run: str, place: str = ".", kind: s
         "folder": folder_name,
         "lower_first": lambda text: text[0].lower() + text[1:],
         "number": lambda value: "–" if value is None else f"{value:.3f}",
-        "percent": lambda share: "–" if share is None else f"{100 * share:.1f} %",
+        "percent": _percent,
         "quoted": lambda text: json.dumps(text, ensure_ascii=False),
         "seconds": lambda samples, rate: f"{samples / rate:.3g}",
         "shell": shlex.quote,
@@ -119,7 +119,7 @@ def render_card(facts: Mapping[str, Any], *, run: str, place: str = ".", kind: s
         kind=kind,
         tagging=_is_tagging(facts),
         # Nobody has heard of sounds of the user's own, and of a file's training nothing is known.
-        known_data=bool(parts) and data["licence"] is not None,
+        known_data=data["trained"] and data["licence"] is not None,
         counted=counted,
         held_out=f"fold {facts['data']['held_out']}",
         open_set=metrics and metrics["open_set"],
@@ -129,11 +129,16 @@ def render_card(facts: Mapping[str, Any], *, run: str, place: str = ".", kind: s
             if metrics and metrics.get(key) is not None
         ],
         how_made=_how_made(facts),
-        how_chosen=_how_chosen(facts),
+        origin=_origin(facts),
+        notes=_notes(facts) if metrics else [],
         limits=_limits(facts),
         licence_of_weights=_licence_of_weights(facts),
     )
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.1f} %"
 
 
 def _code(text: Any) -> str:
@@ -156,9 +161,11 @@ def _how_made(facts: Mapping[str, Any]) -> str:
     if made["iterations"]:
         parts.append(f"{made['iterations']:,} iterations")
     elif made["epochs"]:
-        parts.append(f"{made['epochs']} epochs")
+        parts.append(f"{made['epochs']} epoch{'' if made['epochs'] == 1 else 's'}")
     if made["seconds"] is not None:
-        parts.append(f"{made['seconds'] / 60:.1f} minutes of training")
+        seconds = made["seconds"]
+        took = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"
+        parts.append(f"{took} of training")
     if made["resumed"]:
         parts.append(f"taken up again {made['resumed']} time{'s' if made['resumed'] > 1 else ''}")
     if made["processor"]:
@@ -166,17 +173,63 @@ def _how_made(facts: Mapping[str, Any]) -> str:
         parts.append("on " + ", ".join(map(_code, [*devices, made["processor"]])))
     parts += [f"{name} {version}" for name, version in made["versions"].items() if version]
     if made["commit"]:
-        parts.append(f"commit {_code(made['commit'])}")
+        changed = " with changes" if made["commit"].endswith("+") else ""
+        parts.append(f"commit {_code(made['commit'].rstrip('+'))}{changed}")
     if not parts:
         return "When and with which versions is not recorded in the run."
     return f"{parts[0][0].upper()}{', '.join(parts)[1:]}."
 
 
+def _origin(facts: Mapping[str, Any]) -> str:
+    """Where the network is from: its paper, unless that is the recipe's, and the table there."""
+    network, recipe = facts["network"], facts["recipe"]
+    if not network["paper"]:
+        return ""
+    if network["paper"].split()[0] == recipe["paper"].split()[0].rstrip(","):
+        return f"{network['table']} of its paper"
+    return f"{network['paper']}, {network['table']}"
+
+
+def _notes(facts: Mapping[str, Any]) -> list[str]:
+    """What to know of the metrics, a sentence or two each."""
+    metrics, monitor = facts["metrics"], facts["chosen"]["monitor"].replace("_", " ")
+    found = [_how_chosen(facts)]
+    if metrics["interval"]:
+        low, high = map(_percent, metrics["interval"])
+        found.append(
+            f"{metrics['clips']:,} clips tell no more than that accuracy is from {low} to {high} "
+            "(Wilson's 95 % interval, as if each clip were a recording of its own)."
+        )
+    if scores := metrics["open_set"]:
+        unknown = _code(scores["unknown_label"])
+        found.append(
+            f"The score of an open set, the mean of the two recalls, is {_percent(scores['score'])}"
+            f": {_percent(scores['known_recall'])} of the known classes and "
+            f"{_percent(scores['unknown_recall'])} of {unknown}, whose probability was multiplied "
+            f"by {scores['unknown_weight']:g} before the most probable class was chosen."
+        )
+    if not facts["made"]["finished"]:
+        found.append(
+            "They were measured while the training had not ended, maybe of earlier weights than "
+            "these."
+        )
+    elif metrics["differs"] is not None:
+        found.append(
+            "**These may not be the metrics of these weights**: of them, training measured "
+            f"{_percent(metrics['differs'])} {monitor} on its validation clips. After a smoke "
+            "test, which validates on a few clips, the two differ; otherwise evaluate it again."
+        )
+    return found
+
+
 def _how_chosen(facts: Mapping[str, Any]) -> str:
     """Whether the clips that were measured had a say in which weights were kept."""
     chosen, monitor = facts["chosen"], facts["chosen"]["monitor"].replace("_", " ")
-    if facts["start"]["kind"] == "imported" and not chosen["trained"]:
-        return "How these weights were chosen is not known here."
+    if facts["start"]["kind"] == "imported":
+        return (
+            "How these weights were chosen, and whether these very clips trained them, is not "
+            "known here."
+        )
     if chosen["kept"] == "last":
         return (
             "The weights are those of the last epoch: which to keep did not depend on these clips."
@@ -218,18 +271,28 @@ def _limits(facts: Mapping[str, Any]) -> list[str]:
             f"It knows these {classes} classes and no others: whatever it hears, silence and noise "
             "too, it names one of them."
         )
+    training = next((part for part in data["parts"] if part["name"] == "training"), None)
+    if training and training["classes"]:
+        unheard = [
+            _code(label)
+            for label, clips in zip(facts["labels"], training["classes"], strict=True)
+            if not clips
+        ]
+        if unheard:
+            found.append(f"It has heard no clip of these in training: {', '.join(unheard)}.")
     found.append(
         "The probabilities are as the network gives them; how far they can be trusted as "
         "probabilities was not measured."
     )
-    if data["parts"]:
+    if data["trained"] or metrics:
+        done = " and ".join(["trained"] * data["trained"] + ["measured"] * bool(metrics))
         found.append(
-            f"Trained{' and measured' if metrics else ''} on {data['title']} alone: other places, "
-            "microphones and mixtures of sounds may give other results."
+            f"{done.capitalize()} on {data['short_title']} alone: other places, microphones and "
+            "mixtures of sounds may give other results."
         )
     if leak := data["leak"]:
         found.append(
-            f"In {data['title']} {leak['text']}. "
+            f"In {data['short_title']} {leak['text']}. "
             + (
                 "Here they are on two sides of the split, so that a clip may have been remembered "
                 "rather than recognised."
@@ -250,21 +313,22 @@ def _licence_of_weights(facts: Mapping[str, Any]) -> str:
 
     Whether weights are bound by the licence of what they learned from is not for us to say.
     """
-    data, start, parts = facts["data"], facts["start"], []
-    if not data["parts"]:
+    data, start, parts = facts["data"], facts["start"]["origin"] or facts["start"], []
+    licence = data["licence"]
+    if not data["trained"]:
         parts.append("What they were trained on is not known here.")
-    elif data["licence"] is None:
+    elif licence is None:
         parts.append("They were trained on sounds whose terms are the user's to state.")
     else:
-        parts.append(f"They were trained on {data['title']}, which comes under: {data['licence']}.")
-        if re.search(r"\bNC\b|non-commercial", data["licence"]):
+        parts.append(f"They were trained on {data['short_title']}, whose licence is: {licence}.")
+        if re.search(r"\bNC\b|non-commercial", licence):
             parts.append(
                 "That excludes commercial use of the data; to use the weights commercially, ask "
                 "whoever holds the rights."
             )
-        elif "BY" in data["licence"]:
+        elif "BY" in licence:
             parts.append("That asks to name the authors of the data.")
     if start["kind"] in ("fine_tuned", "imported"):
-        verb = "began with" if start["kind"] == "fine_tuned" else "are"
+        verb = "are" if facts["start"]["kind"] == "imported" else "began with"
         parts.append(f"They {verb} those of {_code(start['source'])}, whose terms count too.")
     return " ".join(parts)
