@@ -6,7 +6,7 @@ import importlib
 _LAZY = {
     "Mistake": "report",
     "best_unknown_weight": "open_set",
-    "card_facts": "card_facts",
+    "card_facts": "run_facts",
     "classification_metrics": "metrics",
     "compare_paired": "paired",
     "cross_fitted_scores": "open_set",

@@ -10,7 +10,7 @@ from typing import Any
 
 import keras
 
-from keras_audio.evaluation.card_facts import card_facts
+from keras_audio.evaluation.run_facts import card_facts
 from keras_audio.files import folder_name, write_text
 from keras_audio.training.run_folder import RunFolder
 
