@@ -153,7 +153,7 @@ def test_a_compressed_run_has_honest_bytes(home, monkeypatch):
     train, compress = re.findall(r"^keras-audio (?:train|compress) .*", text, re.MULTILINE)
     options = build_parser().parse_args(shlex.split(train)[1:])
     assert asked_recipe(options) == RunFolder("run").recipe
-    options = build_parser().parse_args(shlex.split(compress)[1:])
+    options = build_parser().parse_args(shlex.split(compress, comments=True)[1:])
     assert pathlib.Path("run/small", options.run).resolve() == pathlib.Path("run").resolve()
     asked = CompressionSettings(
         **{

@@ -9,11 +9,11 @@ import shlex
 import shutil
 
 import keras
-import markdown
 import numpy as np
 import pytest
 import soundfile
 import yaml
+from markdown_it import MarkdownIt
 from untrained_runs import untrained, write_scenes
 
 import data_prep
@@ -42,6 +42,11 @@ def rows_of(section, column=0):
     lines = [line for line in section.splitlines() if line.startswith("|")]
     cells = [re.split(r"(?<!\\)\|", line)[1:-1] for line in lines]
     return {row[column].strip(): [cell.strip() for cell in row] for row in cells}
+
+
+def rendered(text):
+    """The page as GitHub makes it of CommonMark with tables."""
+    return MarkdownIt().enable("table").render(text)
 
 
 def plain_audio(seconds, rate=8000, seed=0):
@@ -190,7 +195,7 @@ def test_it_renders(case):
     _, text, sections = parts_of(card)
     headings = ["Use", "Data", "Input", "Metrics", "Size", "Speed", "Limits", "Licence", "Citation"]
     assert list(sections) == headings
-    page = markdown.markdown(text, extensions=["tables", "fenced_code"])
+    page = rendered(text)
     assert len(re.findall("<h1>", page)) == 1 and len(re.findall("<table>", page)) == 6
     outside = re.sub(r"<code.*?</code>", "", page, flags=re.DOTALL)
     assert "|" not in outside and "{%" not in card and "None" not in card
@@ -235,7 +240,7 @@ def test_what_is_missing_is_said_and_not_made_up(run, tmp_path):
     head, text, sections, facts = card_of(run, data_dir=tmp_path)
     assert "model-index" not in head and "metrics" not in head
     assert "Not measured" in sections["Metrics"] and "Not measured" in sections["Speed"]
-    assert "keras-audio evaluate ." in sections["Metrics"]
+    assert "keras-audio evaluate RUN" in sections["Metrics"]
     assert "The training has not ended" in text
     assert "not recorded" in text and "not known here" in sections["Data"]
     assert facts["metrics"] is None and facts["speed"] is None
@@ -308,7 +313,7 @@ def test_sounds_of_ones_own_and_first_weights(tmp_path):
     assert "--init-from 'runs/other one'" in text and "whose terms count too" in sections["Licence"]
     assert facts["labels"] == labels and facts["data"]["licence"] is None
     assert "``it`s\\|that``" in sections["Data"]
-    page = markdown.markdown(text, extensions=["tables"])
+    page = rendered(text)
     assert "<b>" not in page and "<code>&lt;b&gt;cat&lt;/b&gt;</code>" in page
     assert len(facts["citations"]) == 3  # the recipe's paper, Dai et al., ours
 
@@ -378,6 +383,24 @@ def test_the_leak_of_esc10_is_told(fold, validation, apart, tmp_path):
     assert ("on two sides of the split" in sections["Limits"]) == apart
     assert "3-151080-A" in sections["Limits"]
     assert "CC BY 3.0" in sections["Licence"] and "piczak2015esc" in sections["Citation"]
+
+
+def test_many_classes_are_folded_up(run):
+    labels = [f"class {index}" for index in range(21)]
+    recipe = RunFolder(run).recipe
+    recipe.build_model(len(labels)).save(run / "model.keras")
+    (run / "labels.txt").write_text("".join(f"{label}\n" for label in labels))
+    per_class = [dict.fromkeys(("precision", "recall", "f1", "average_precision"))] * 21
+    per_class = [
+        {"label": label, "support": 0} | row for label, row in zip(labels, per_class, strict=True)
+    ]
+    write_json(run / "metrics.json", {"clips": 4, "accuracy": 0.25, "per_class": per_class})
+    _, text, sections, _ = card_of(run)
+    page = rendered(text)
+    assert page.count("<details><summary>All 21 classes</summary>") == 2
+    assert page.count("</details>") == 2 and page.count("<table>") == 6
+    for name in ("Data", "Metrics"):
+        assert rows_of(sections[name], column=name == "Data")["`class 20`"]
 
 
 def test_parts_too_large_to_be_listed(run):
