@@ -10,19 +10,13 @@ from typing import NamedTuple
 
 from kinds import KINDS, result_files_of
 
-from keras_audio.evaluation import published_results
+from keras_audio.evaluation import published_papers, published_results
 from keras_audio.files import folder_name
 from keras_audio.recipes import list_recipes
 
 FILE = "not_run.csv"
 # The paper of each recipe, as `published_results` calls it.
-PAPERS = {
-    "residual_blocks": "naranjo_2019",
-    "erann": "verbitskiy_2022",
-    "two_path": "mcdonnell_2019",
-    "binaural_waveforms": "pajusco_2020",
-    "progressive_resizing": "colangelo_2021",
-}
+PAPERS = {paper.recipe: paper.key for paper in published_papers()}
 
 
 class NotRun(NamedTuple):

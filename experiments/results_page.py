@@ -9,7 +9,7 @@ from cells import hardware_line, markdown_table
 from kinds import KINDS, result_files_of
 from methods import PRUNED, TITLES, Method, Network, mean_parameters, methods_table, network_of
 from not_run import FILE as NOT_RUN
-from not_run import PAPERS, read_not_run
+from not_run import read_not_run
 from results_plots import Point, plots
 from side_by_side import SideBySide, side_by_side
 
@@ -71,7 +71,7 @@ def page(
     lines += ["", "## What was run", "", *_run_section(methods, results, figures)]
     lines += ["", "## What was not run", "", *_not_run_section(results)]
     for paper in published_papers():
-        recipe = _recipe_of(paper.key)
+        recipe = paper.recipe
         lines += ["", f"## {_short(paper)}", "", _about(paper, recipe, results)]
         for (key, _), (table, counted) in tables.items():
             if key == paper.key:
@@ -280,10 +280,6 @@ def _differing_section() -> Iterator[str]:
                     ]
                 )
     yield from markdown_table(["paper", "table", "number", "printed", "kind", "what it is"], lines)
-
-
-def _recipe_of(paper: str) -> str:
-    return next(recipe for recipe, key in PAPERS.items() if key == paper)
 
 
 def _short(paper) -> str:

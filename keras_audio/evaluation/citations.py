@@ -4,48 +4,11 @@ Entries hold what the papers' own pages and reference lists say, and nothing tha
 """
 
 import fnmatch
+import textwrap
 
 import keras_audio
+from keras_audio.evaluation.published import PublishedPaper, published_papers
 
-_NARANJO = """\
-@misc{naranjo2019residual,
-  title  = {On the performance of residual block design alternatives in convolutional neural
-            networks for end-to-end audio classification},
-  author = {Naranjo-Alcazar, Javier and Perez-Castanos, Sergi and Martin-Morato, Irene and
-            Zuccarello, Pedro and Cobos, Maximo},
-  year   = {2019}
-}"""
-_VERBITSKIY = """\
-@misc{verbitskiy2022erann,
-  title  = {{ERANNs}: Efficient Residual Audio Neural Networks for Audio Pattern Recognition},
-  author = {Verbitskiy, Sergey and Berikov, Vladimir and Vyshegorodtsev, Viacheslav},
-  year   = {2022}
-}"""
-_MCDONNELL = """\
-@techreport{mcdonnell2019two,
-  title       = {Acoustic scene classification using deep residual networks with late fusion of
-                 separated high and low frequency paths},
-  author      = {McDonnell, Mark D. and Gao, Wei},
-  institution = {University of South Australia},
-  note        = {DCASE 2019 challenge, task 1},
-  year        = {2019}
-}"""
-_PAJUSCO = """\
-@techreport{pajusco2020lightweight,
-  title       = {Lightweight convolutional neural networks on binaural waveforms for low complexity
-                 acoustic scene classification},
-  author      = {Pajusco, Nicolas and Huang, Richard and Farrugia, Nicolas},
-  institution = {IMT Atlantique, Lab-STICC},
-  note        = {DCASE 2020 challenge, task 1, subtask B},
-  year        = {2020}
-}"""
-_COLANGELO = """\
-@misc{colangelo2021progressive,
-  title  = {Progressive training of convolutional neural networks for acoustic events
-            classification},
-  author = {Colangelo, Federico and Battisti, Federica and Neri, Alessandro},
-  year   = {2021}
-}"""
 _DAI = """\
 @inproceedings{dai2017very,
   title     = {Very deep convolutional neural networks for raw waveforms},
@@ -101,14 +64,6 @@ _MESAROS = """\
   year      = {2018}
 }"""
 
-# By recipe.
-PAPERS = {
-    "residual_blocks": _NARANJO,
-    "erann": _VERBITSKIY,
-    "two_path": _MCDONNELL,
-    "binaural_waveforms": _PAJUSCO,
-    "progressive_resizing": _COLANGELO,
-}
 # By names of data sets on disk, first match first.
 _DATASETS = {
     "esc10": _PICZAK,
@@ -150,11 +105,48 @@ def citations(recipe: str, network: str, dataset: str) -> list[str]:
 
     Example:
         >>> [entry.partition("{")[2].partition(",")[0] for entry in citations("erann", "", "esc10")]
-        ['verbitskiy2022erann', 'piczak2015esc', 'kerasaudio']
+        ['verbitskiy_2022', 'piczak2015esc', 'kerasaudio']
     """
     plain = fnmatch.fnmatch(network, "m[0-9]*") and "_" not in network
-    found = (PAPERS.get(recipe), _DAI if plain else None, _matching(_DATASETS, dataset))
+    papers = {paper.recipe: bibtex(paper) for paper in published_papers()}
+    found = (papers.get(recipe), _DAI if plain else None, _matching(_DATASETS, dataset))
     return [entry for entry in found if entry] + [_own_entry()]
+
+
+def bibtex(paper: PublishedPaper) -> str:
+    """The BibTeX entry of one of the five papers.
+
+    Example:
+        >>> print(bibtex(published_papers()[2]))
+        @techreport{mcdonnell_2019,
+          title       = {Acoustic scene classification using deep residual networks with late fusion of
+                         separated high and low frequency paths},
+          author      = {McDonnell, Mark D. and Gao, Wei},
+          institution = {University of South Australia},
+          note        = {Technical report, DCASE 2019 challenge, task 1},
+          year        = {2019}
+        }
+    """
+    names = (author.rpartition(" ")[::2] for author in paper.authors)
+    fields = {
+        "title": paper.title,
+        "author": " and ".join(f"{family}, {given}" for given, family in names),
+        "institution": paper.institution,
+        "note": paper.venue,
+        "url": paper.url,
+        "year": str(paper.year),
+    }
+    fields = {name: value for name, value in fields.items() if value}
+    width = max(map(len, fields))
+    lines = [
+        textwrap.fill(f"{{{value}}}", 96 - width, subsequent_indent=" ").replace(
+            "\n", "\n" + " " * (width + 5)
+        )
+        for value in fields.values()
+    ]
+    entries = (f"  {name:{width}} = {text}" for name, text in zip(fields, lines, strict=True))
+    kind = "techreport" if paper.institution else "misc"
+    return f"@{kind}{{{paper.key},\n" + ",\n".join(entries) + "\n}"
 
 
 def network_description(network: str) -> str:
