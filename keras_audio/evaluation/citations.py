@@ -119,8 +119,8 @@ def bibtex(paper: PublishedPaper) -> str:
     Example:
         >>> print(bibtex(published_papers()[2]))
         @techreport{mcdonnell_2019,
-          title       = {Acoustic scene classification using deep residual networks with late fusion of
-                         separated high and low frequency paths},
+          title       = {Acoustic scene classification using deep residual networks with late
+                         fusion of separated high and low frequency paths},
           author      = {McDonnell, Mark D. and Gao, Wei},
           institution = {University of South Australia},
           note        = {Technical report, DCASE 2019 challenge, task 1},
@@ -139,7 +139,7 @@ def bibtex(paper: PublishedPaper) -> str:
     fields = {name: value for name, value in fields.items() if value}
     width = max(map(len, fields))
     lines = [
-        textwrap.fill(f"{{{value}}}", 96 - width, subsequent_indent=" ").replace(
+        textwrap.fill(f"{{{value}}}", 90 - width, subsequent_indent=" ").replace(
             "\n", "\n" + " " * (width + 5)
         )
         for value in fields.values()
