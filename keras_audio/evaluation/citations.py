@@ -4,6 +4,7 @@ Entries hold what the papers' own pages and reference lists say, and nothing tha
 """
 
 import fnmatch
+import re
 import textwrap
 
 import keras_audio
@@ -119,8 +120,8 @@ def bibtex(paper: PublishedPaper) -> str:
     Example:
         >>> print(bibtex(published_papers()[2]))
         @techreport{mcdonnell_2019,
-          title       = {Acoustic scene classification using deep residual networks with late
-                         fusion of separated high and low frequency paths},
+          title       = {Acoustic scene classification using deep residual networks with late fusion
+                         of separated high and low frequency paths},
           author      = {McDonnell, Mark D. and Gao, Wei},
           institution = {University of South Australia},
           note        = {Technical report, DCASE 2019 challenge, task 1},
@@ -129,7 +130,8 @@ def bibtex(paper: PublishedPaper) -> str:
     """
     names = (author.rpartition(" ")[::2] for author in paper.authors)
     fields = {
-        "title": paper.title,
+        # Styles write titles in small letters, but for what is in braces.
+        "title": re.sub(r"\b\w*[A-Z]\w*[A-Z]\w*", r"{\g<0>}", paper.title),
         "author": " and ".join(f"{family}, {given}" for given, family in names),
         "institution": paper.institution,
         "note": paper.venue,
@@ -139,7 +141,7 @@ def bibtex(paper: PublishedPaper) -> str:
     fields = {name: value for name, value in fields.items() if value}
     width = max(map(len, fields))
     lines = [
-        textwrap.fill(f"{{{value}}}", 90 - width, subsequent_indent=" ").replace(
+        textwrap.fill(f"{{{value}}}", 88 - width, subsequent_indent=" ").replace(
             "\n", "\n" + " " * (width + 5)
         )
         for value in fields.values()
