@@ -148,7 +148,12 @@ def changed_settings(recipe: Recipe, usual: Recipe, fixed: Sequence[str] = ()) -
 
 def recipe_of(row: dict) -> Recipe:
     """The recipe that the command of a row trains."""
-    _, _, name, *options = shlex.split(row["command"])
+    return _recipe_of_command(row["command"])
+
+
+@functools.cache
+def _recipe_of_command(command: str) -> Recipe:
+    _, _, name, *options = shlex.split(command)
     settings = [text.removeprefix("--set=") for text in options if text.startswith("--set=")]
     return with_settings(recipe_class(name)(), settings)
 

@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def counted() -> Iterator[Row]:
     """A row a recipe and data set, with a key a number."""
-    yield {"recipe": "residual_blocks", "dataset": "urbansound8k", **_residual_blocks()}
+    yield {"recipe": "residual_blocks", "dataset": "urbansound8k", **residual_blocks()}
     for dataset, classes in erann_variants.CLASSES.items():
         networks = dict.fromkeys(
             row["row"]
@@ -62,9 +62,13 @@ def counted() -> Iterator[Row]:
         counts = {f"parameters:{name}": trainable(name, classes) for name in networks}
         if counts:
             yield {"recipe": "erann", "dataset": dataset, **counts}
-    counts = {f"parameters:{3 * channels} channels": _two_path(channels) for channels in (1, 2)}
+    counts = {f"parameters:{3 * channels} channels": two_path(channels) for channels in (1, 2)}
     yield {"recipe": "two_path", "dataset": "tau_urban_2019", **counts}
-    yield {"recipe": "binaural_waveforms", "dataset": "tau_urban_2020_3class", **_binaural()}
+    yield {
+        "recipe": "binaural_waveforms",
+        "dataset": "tau_urban_2020_3class",
+        **binaural_waveforms(),
+    }
 
 
 def trainable(network: str, classes: int, **arguments) -> int:
@@ -74,7 +78,7 @@ def trainable(network: str, classes: int, **arguments) -> int:
     return cells.trainable_parameters(keras_audio.create_model(network, classes, **arguments))
 
 
-def _residual_blocks() -> dict[str, int]:
+def residual_blocks() -> dict[str, int]:
     """All parameters, moving statistics too, as the paper counts them."""
     import keras_audio
 
@@ -86,11 +90,12 @@ def _residual_blocks() -> dict[str, int]:
     return counts
 
 
-def _two_path(channels: int) -> int:
+def two_path(channels: int) -> int:
+    """Trainable parameters of the network on one audio channel or two."""
     return trainable("two_path_resnet", 10, channels=channels)
 
 
-def _binaural() -> dict[str, int | str]:
+def binaural_waveforms() -> dict[str, int | str]:
     """Weights by the report's rule, whole and pruned."""
     import keras_audio
     from keras_audio.compress import count_weights, prune_round

@@ -6,8 +6,10 @@ Nothing here imports Keras, so that the command line can name the recipes and th
 import abc
 import dataclasses
 import difflib
+import functools
+import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Literal, Self
 
 from keras_audio.recipes.fields import allows, describe_type, is_instance, parse_value
@@ -75,10 +77,12 @@ class Recipe(abc.ABC):
             )
 
     @classmethod
-    def field_types(cls) -> dict[str, Any]:
+    @functools.cache  # Every recipe that is made asks for them.
+    def field_types(cls) -> Mapping[str, Any]:
         """The type of each field, by name, in the order of declaration."""
         hints = typing.get_type_hints(cls)
-        return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+        found = {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+        return types.MappingProxyType(found)
 
     def to_dict(self) -> dict[str, Any]:
         """The recipe as JSON can hold it; `recipe_from_dict` is the way back."""
