@@ -185,13 +185,17 @@ def exit_text(status: int) -> str:
 
 
 def last_line(text: str) -> str:
-    r"""The last line that says something; of a line that was overwritten, its last state.
+    r"""What `keras-audio` says of an error, else the last line that says something.
 
     Example:
         >>> last_line("Traceback:\n  File x\nValueError: no clips\n\n")
         'ValueError: no clips'
         >>> last_line("round 1:  50%\rround 1: 100%\r\n ----- \n")
         'round 1: 100%'
+        >>> last_line("keras-audio: No room for a kernel.\n\nArguments received:\n  x=1\n")
+        'keras-audio: No room for a kernel.'
     """
     lines = [part.strip() for line in text.splitlines() for part in line.split("\r")]
-    return next((line for line in reversed(lines) if any(map(str.isalnum, line))), "")
+    saying = [line for line in lines if any(map(str.isalnum, line))]
+    errors = [line for line in saying if line.startswith("keras-audio: ")]
+    return (errors or saying or [""])[-1]

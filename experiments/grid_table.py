@@ -25,8 +25,8 @@ from rich.text import Text
 # How often the table is drawn, in seconds.
 _BETWEEN = 0.5
 _STYLES = {DONE: "green", FAILED: "red", STOPPED: "yellow", WAITING: "dim"}
-# The least width of a terminal for the columns that narrow ones are without.
-_WIDTH_OF_TIMES = 64
+# The columns that tell cells apart, and those that only a terminal of some width has.
+_COLUMNS = {"variant": 0, "run": 0, "state": 0, "score": 50, "time": 80, "left": 80}
 
 
 class PlainLines:
@@ -147,13 +147,13 @@ def summary(entries: Iterable[Entry]) -> str:
 
 
 def about(left: float | None) -> str:
-    """The end of a sentence that says how long it takes still, if that is known and more than none.
+    """The end of a sentence on how long it takes still, if that is known and more than nothing.
 
     Example:
         >>> about(75.0), about(0.0), about(None)
         (', about 1 min 15 s left', '', '')
     """
-    return f", about {duration_text(left)} left" if left else ""
+    return f", about {duration_text(left)} left" if left is not None and left >= 1 else ""
 
 
 def render(
@@ -172,8 +172,7 @@ def render(
     """
     whole, lefts = estimate(entries, jobs)
     so_far = f", {duration_text(passed)} so far" if passed >= 1 else ""
-    heading = Text(f"{summary(entries)}{so_far}{about(whole)}", "bold", overflow="ellipsis")
-    heading.no_wrap = True
+    heading = _text(f"{summary(entries)}{so_far}{about(whole)}", "bold")
     # The heading, a header, a note below and the line of the cursor.
     room = max(1, height - 4)
     if len(entries) <= room:
@@ -194,8 +193,8 @@ def _cells_table(
     shown: Iterable[int],
     width: int,
 ) -> Table:
-    times = width >= _WIDTH_OF_TIMES
-    table = _table("variant", "run", "state", *(["score", "time", "left"] if times else ["score"]))
+    titles = [title for title, least in _COLUMNS.items() if width >= least]
+    table = _table(*titles)
     for place in shown:
         entry = entries[place]
         style = _STYLES.get(entry.state, "cyan")
@@ -203,12 +202,9 @@ def _cells_table(
         if state == RUNNING["train"] and not entry.smoke:
             state += f" {entry.rounds}/{entry.rounds_at_most}"
         score = entry.best if entry.score is None else entry.score
-        cells = ["" if score is None else f"{score:.4f}"]
-        if times:
-            cells.append(duration_text(entry.elapsed or None))
-            cells.append(duration_text(lefts.get(place)))
-        texts = [entry.variant, entry.run, state, *cells]
-        table.add_row(*(Text(text, style) for text in texts))
+        texts = [entry.variant, entry.run, state, "" if score is None else f"{score:.4f}"]
+        texts += [duration_text(entry.elapsed or None), duration_text(lefts.get(place) or None)]
+        table.add_row(*(_text(text, style) for text in texts[: len(titles)]))
     return table
 
 
@@ -228,18 +224,20 @@ def _variants_table(entries: Sequence[Entry], rest: int) -> list[RenderableType]
             scores = [entry.score for entry in group if entry.score is not None]
             mean = f"{sum(scores) / len(scores):.4f}" if scores else ""
             style = "dim" if all(entry.state == WAITING for entry in group) else ""
-            table.add_row(*(Text(text, style) for text in (name, summary(group), mean)))
+            table.add_row(*(_text(text, style) for text in (name, summary(group), mean)))
     more = len(groups) - len(names)
     return [Text(""), table, *([Text(f"and {more} variants more", "dim")] if more else [])]
 
 
-def _table(variant: str, *others: str) -> Table:
-    """A table without lines whose first column gives way where the width does not do."""
+def _table(*titles: str) -> Table:
+    """A table without lines, whose first column gives way where the width does not do."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold dim")
-    table.add_column(variant, overflow="ellipsis", no_wrap=True, ratio=None, min_width=6)
-    for title in others:
+    for number, title in enumerate(titles):
         right = title in ("score", "time", "left", "mean score")
-        table.add_column(
-            title, no_wrap=True, overflow="ellipsis", justify="right" if right else "left"
-        )
+        table.add_column(_text(title), no_wrap=number > 0, justify="right" if right else "left")
     return table
+
+
+def _text(text: str, style: str = "") -> Text:
+    """One line, cut where it is too long."""
+    return Text(text, style, no_wrap=True, overflow="ellipsis")
