@@ -149,10 +149,7 @@ def run_cells(
                 if len(signals) > heard:
                     _tell(jobs, signals)
                     if not heard and (running := sum(job.entry is not None for job in jobs)):
-                        shown.note(
-                            f"stopping: {running} running cell(s) write a checkpoint; "
-                            "another Ctrl-C kills them"
-                        )
+                        shown.note(f"stopping {running} of the cells; another Ctrl-C kills them")
                     heard = len(signals)
                 shown.tick()
                 time.sleep(_BETWEEN)

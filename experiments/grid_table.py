@@ -64,7 +64,7 @@ class PlainLines:
                 if other.is_running:
                     other.look()
             left, _ = estimate(self.entries, self.jobs)
-            said.append(f"{summary(self.entries)}{about(left)}")
+            said.append(summary(self.entries, left))
         print("; ".join(said), flush=True)
 
     def tick(self) -> None:
@@ -119,7 +119,7 @@ class LiveTable:
         self._drawn = time.monotonic()
         size, passed = self._live.console.size, self._drawn - self._began
         table = render(self.entries, self.jobs, width=size.width, height=size.height, passed=passed)
-        self._live.update(Group(table, Text(self.said)) if self.said else table, refresh=True)
+        self._live.update(Group(table, _text(self.said)) if self.said else table, refresh=True)
 
 
 def display(entries: Sequence[Entry], jobs: int) -> PlainLines | LiveTable:
@@ -129,31 +129,33 @@ def display(entries: Sequence[Entry], jobs: int) -> PlainLines | LiveTable:
     return PlainLines(entries, jobs)
 
 
-def summary(entries: Iterable[Entry]) -> str:
-    """How many cells are in which state.
+def summary(
+    entries: Iterable[Entry],
+    left: float | None = None,
+    *,
+    others: Sequence[str] = ("running", FAILED, STOPPED, WAITING),
+) -> str:
+    """How many cells are in which state, and how long they take still.
+
+    Args:
+        entries: The cells.
+        left: Seconds until all are done, if they are known.
+        others: The states that are counted beside `DONE`.
 
     Example:
         >>> import pathlib
         >>> from cells import Cell
         >>> cell = Cell(None, pathlib.Path("runs/rb4/esc10-fold1-seed0"))
-        >>> summary([Entry(cell, state=DONE), Entry(cell), Entry(cell, state="training")])
-        '1 of 3 done, 1 running, 1 waiting'
+        >>> found = [Entry(cell, state=DONE), Entry(cell), Entry(cell, state="training")]
+        >>> summary(found, 75.0)
+        '1 of 3 done, about 1 min 15 s left, 1 running, 1 waiting'
     """
     entries = list(entries)
     counts = Counter("running" if entry.is_running else entry.state for entry in entries)
-    others = ("running", FAILED, STOPPED, WAITING)
-    named = [f"{counts[state]} {state}" for state in others if counts[state]]
-    return ", ".join([f"{counts[DONE]} of {len(entries)} done", *named])
-
-
-def about(left: float | None) -> str:
-    """The end of a sentence on how long it takes still, if that is known and more than nothing.
-
-    Example:
-        >>> about(75.0), about(0.0), about(None)
-        (', about 1 min 15 s left', '', '')
-    """
-    return f", about {duration_text(left)} left" if left is not None and left >= 1 else ""
+    parts = [f"{counts[DONE]} of {len(entries)} done"]
+    if left is not None and left >= 1:
+        parts.append(f"about {duration_text(left)} left")
+    return ", ".join([*parts, *(f"{counts[state]} {state}" for state in others if counts[state])])
 
 
 def render(
@@ -172,7 +174,7 @@ def render(
     """
     whole, lefts = estimate(entries, jobs)
     so_far = f", {duration_text(passed)} so far" if passed >= 1 else ""
-    heading = _text(f"{summary(entries)}{so_far}{about(whole)}", "bold")
+    heading = _text(f"{summary(entries, whole)}{so_far}", "bold")
     # The heading, a header, a note below and the line of the cursor.
     room = max(1, height - 4)
     if len(entries) <= room:
@@ -182,9 +184,8 @@ def render(
     shown = sorted(shown[: max(jobs, room // 2)])
     # Without an empty line, a header and the line that counts the others.
     rest = room - len(shown) - 3
-    return Group(
-        heading, _cells_table(entries, lefts, shown, width), *_variants_table(entries, rest)
-    )
+    above = [_cells_table(entries, lefts, shown, width)] if shown else []
+    return Group(heading, *above, *_variants_table(entries, rest))
 
 
 def _cells_table(
@@ -224,7 +225,8 @@ def _variants_table(entries: Sequence[Entry], rest: int) -> list[RenderableType]
             scores = [entry.score for entry in group if entry.score is not None]
             mean = f"{sum(scores) / len(scores):.4f}" if scores else ""
             style = "dim" if all(entry.state == WAITING for entry in group) else ""
-            table.add_row(*(_text(text, style) for text in (name, summary(group), mean)))
+            counts = summary(group, others=("running", FAILED, STOPPED))
+            table.add_row(*(_text(text, style) for text in (name, counts, mean)))
     more = len(groups) - len(names)
     return [Text(""), table, *([Text(f"and {more} variants more", "dim")] if more else [])]
 

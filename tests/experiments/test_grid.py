@@ -253,7 +253,7 @@ def test_a_signal_is_passed_on_and_the_same_command_goes_on(
     stop_when_begun(found[:2], signal.Signals[number])
     assert call(found) == (128 + signal.Signals[number], 0)
     printed = capsys.readouterr()
-    assert "stopping: 2 running cell(s) write a checkpoint" in printed.out
+    assert "stopping 2 of the cells; another Ctrl-C kills them" in printed.out
     (said,) = printed.err.splitlines()
     assert said == (
         "stopped: 0 of 4 done, 2 stopped, 2 waiting; the same command goes on from there"
