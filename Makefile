@@ -29,8 +29,8 @@ bench: $(READY)
 	$(BIN)/python benchmarks/litert.py --quick
 
 results: $(READY)
-	$(BIN)/python experiments/readme_results.py
 	$(BIN)/python experiments/erann_page.py
+	$(BIN)/python experiments/make_results.py
 	$(BIN)/python -m data_prep.pages
 
 clean:

@@ -27,10 +27,9 @@ import sys
 from collections.abc import Sequence
 
 import binaural_waveforms_tables
-import cells
 import grid_options
+import result_files
 from binaural_waveforms_cells import (
-    COLUMNS,
     NETWORKS,
     PUBLISHED,
     CompressedCell,
@@ -40,7 +39,6 @@ from binaural_waveforms_cells import (
 )
 from grid import expand, run_grid
 
-from keras_audio.files import folder_name, write_text
 from keras_audio.recipes import BinauralWaveforms
 from keras_audio.training.compression_settings import Settings
 
@@ -63,11 +61,7 @@ def write_page(options: argparse.Namespace, absent: str) -> None:
     """Write rows, tables and figure of all runs on a data set."""
     name, folder = options.dataset, options.runs / BinauralWaveforms.name
     rows = list(read_runs(folder, name))
-    base = options.to / f"{BinauralWaveforms.name}_{folder_name(name)}"
-    if rows:
-        write_text(base.with_suffix(".svg"), binaural_waveforms_tables.figure(rows, name))
-    text = binaural_waveforms_tables.markdown(rows, name, absent)
-    cells.write_tables(rows, COLUMNS, text, base)
+    result_files.update(binaural_waveforms_tables.KIND, name, rows, options.to, absent)
 
 
 def compression_asked(options: argparse.Namespace) -> dict:

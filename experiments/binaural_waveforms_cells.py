@@ -60,12 +60,14 @@ STAGES = {
     "half": "half precision",
     "litert": "LiteRT",
 }
+# Between the command that trains and the one that compresses.
+AND = " && "
 COLUMNS = (
     *("recipe", "dataset", "fold", "seed", "network", "stage", "kept"),
-    *("accuracy", "metric", "loss", "mean_average_precision", "validation_accuracy"),
+    *("accuracy", "loss", "mean_average_precision", "validation_accuracy"),
     *("total", "non_zero", "kilobytes", "stored", "stored_kilobytes", "parameters", "macs"),
     *("file", "file_bytes", "latency_ms", "epochs", "seconds", "reason"),
-    *("hardware", "backend", "versions", "commit", "command", "compress_command"),
+    *("hardware", "backend", "versions", "commit", "command"),
 )
 
 
@@ -196,7 +198,7 @@ def compress_command(path: str | pathlib.Path, settings: Settings) -> list[str]:
 
 def compression_of_row(row: dict) -> Settings:
     """The settings that the command of a row compresses with."""
-    return _compression_of_command(row["compress_command"])
+    return _compression_of_command(row["command"].partition(AND)[2])
 
 
 @functools.cache
@@ -210,6 +212,31 @@ def changed_compression_of_row(row: dict) -> list[str]:
     """What of the compression of a row is not usual, as texts."""
     recipe = cells.recipe_of(row)
     return changed_compression(compression_of_row(row), recipe.network, recipe.dataset)
+
+
+def derived(row: dict) -> dict[str, str]:
+    """What the command of a row, and its stage, say of it."""
+    recipe = cells.recipe_of(row)
+    files = {"half": "fp16 npz", "litert": "fp16 LiteRT"}
+    return {"network": recipe.network, "file": files.get(row["stage"], "keras")}
+
+
+def place(row: dict) -> tuple:
+    """The compression of a row among all of a data set: a run may have several."""
+    folder = variant_of(cells.recipe_of(row)).folder
+    changed = changed_compression_of_row(row)
+    return folder, int(row["fold"]), int(row["seed"]), "-".join([COMPRESSED, *changed])
+
+
+def describe(row: dict) -> tuple[str, list[str]] | None:
+    """The network of a row, and what it was fed with; of its stages the first and the last."""
+    if row["stage"] not in ("whole", "litert"):
+        return None
+    recipe = cells.recipe_of(row)
+    words = ["waveform", *variant_of(recipe).settings]
+    if row["stage"] == "litert":
+        words += ["pruned", *changed_compression_of_row(row), "16-bit LiteRT"]
+    return recipe.model_name, words
 
 
 def is_of_another(run: pathlib.Path, compressed: pathlib.Path) -> bool:
@@ -256,7 +283,8 @@ def read_stages_of(run: RunFolder, path: pathlib.Path) -> Iterator[dict[str, Any
     common = cells.common_columns(run)
     precision = common.pop("mean_average_precision")
     common = {name: value for name, value in common.items() if name in COLUMNS}
-    common["compress_command"] = shlex.join(["keras-audio", *compress_command(usual, asked)])
+    compressing = shlex.join(["keras-audio", *compress_command(usual, asked)])
+    common["command"] += f"{AND}{compressing}"
     later = common | cells.machine_columns(compressed.environment)
     later |= {"seconds": "", "reason": settings["reason"]}
     rounds = compressed.rounds()
@@ -271,8 +299,8 @@ def read_stages_of(run: RunFolder, path: pathlib.Path) -> Iterator[dict[str, Any
             }
         small = stage.stage in ("shrunk", "half", "litert")
         yield row | {
-            "network": run.recipe.network,
             **{key: value for key, value in dataclasses.asdict(stage).items() if key in COLUMNS},
+            "kept": int(stage.kept),
             "accuracy": f"{stage.accuracy:.4f}",
             "loss": f"{stage.loss:.4f}",
             "latency_ms": "" if stage.latency_ms is None else f"{stage.latency_ms:.2f}",
@@ -296,7 +324,7 @@ def kept_stages(rows: Iterable[dict]) -> dict[str, list[dict]]:
         pruned = row["stage"].startswith("round")
         if not pruned:
             found[row["stage"]].append(row)
-        if str(row["kept"]) == "True" and (pruned or row["stage"] == "whole"):
+        if int(row["kept"]) and (pruned or row["stage"] == "whole"):
             found["pruned"].append(row)
     return found
 

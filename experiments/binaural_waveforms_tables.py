@@ -1,6 +1,7 @@
 """The page of the experiment on binaural waveforms: Table 1 of the report in form, every stage."""
 
 import itertools
+import pathlib
 import shlex
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -9,7 +10,9 @@ import binaural_waveforms_plot
 import cells
 import grid_options
 import numpy as np
+import result_files
 from binaural_waveforms_cells import (
+    COLUMNS,
     NETWORKS,
     PUBLISHED,
     SCENES,
@@ -17,7 +20,10 @@ from binaural_waveforms_cells import (
     WHY_SETTINGS,
     Variant,
     changed_compression_of_row,
+    derived,
+    describe,
     kept_stages,
+    place,
     published,
     variant_of,
 )
@@ -340,6 +346,25 @@ def commands(rows: Iterable[dict], name: str) -> list[str]:
         line += itertools.chain(*(("--set", text) for text in settings))
         lines.append(shlex.join([*line, *_options(changed)]))
     return lines
+
+
+def page(rows: Sequence[dict], dataset: str, absent: str, results: pathlib.Path) -> dict[str, str]:
+    """The page of a data set, and its figure, by the names of their files."""
+    del results  # All that they say is in the rows.
+    base = f"{BinauralWaveforms.name}_{folder_name(dataset)}"
+    pages = {f"{base}.md": markdown(rows, dataset, absent)}
+    return pages | ({f"{base}.svg": figure(rows, dataset)} if rows else {})
+
+
+KIND = result_files.Kind(
+    BinauralWaveforms.name,
+    COLUMNS,
+    part="stage",
+    derived=derived,
+    place=place,
+    describe=describe,
+    page=page,
+)
 
 
 def _options(changed: Iterable[str]) -> list[str]:

@@ -12,9 +12,8 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-import numpy as np
-
-from keras_audio.files import folder_name, read_json, write_csv, write_text
+from keras_audio.evaluation import Aggregate, aggregate
+from keras_audio.files import folder_name, read_json
 from keras_audio.recipes import Recipe, recipe_class, recipe_differences, with_settings
 from keras_audio.training.run_folder import RunFolder
 
@@ -135,6 +134,12 @@ def recipe_of(row: dict) -> Recipe:
     return with_settings(recipe_class(name)(), settings)
 
 
+def source_of(row: dict) -> str:
+    """What the command of a row takes the first weights from; empty where they are new."""
+    words = shlex.split(row["command"])
+    return words[words.index("--init-from") + 1] if "--init-from" in words else ""
+
+
 def prepare_command(
     dataset: str,
     sample_rate: int,
@@ -231,13 +236,6 @@ def machine_columns(environment: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def write_tables(rows: list[dict], columns: Sequence[str], text: str, base: pathlib.Path) -> None:
-    """Write the rows to `base`.csv and the text to `base`.md, and print the latter."""
-    write_csv(base.with_suffix(".csv"), columns, rows)
-    write_text(base.with_suffix(".md"), text)
-    print(f"\n{text}\n{base}.csv, {base}.md")
-
-
 def markdown_table(titles: Sequence[str], lines: Iterable[Sequence[Any]]) -> list[str]:
     """A table as lines of Markdown."""
     first, *others = (f"| {' | '.join(map(str, line))} |" for line in (titles, *lines))
@@ -281,9 +279,7 @@ def percent(value: str | float, digits: int = 2) -> str:
 def mean_and_deviation(rows: Iterable[dict], metric: str, scale: float = 100, digits=1) -> str:
     """The mean of a metric, times `scale`, over folds and seeds, with the deviation over either.
 
-    A fold's value is its mean over the seeds, and a seed's its mean over the folds: the first
-    deviation says how far folds differ, the second what chance does to the whole. Where a grid is
-    not complete, folds are compared over the seeds that all of them have, and seeds likewise.
+    The deviations are those of `keras_audio.evaluation.aggregate`.
 
     Example:
         >>> rows = [{"fold": fold, "seed": seed, "accuracy": fold / 10 + seed / 100}
@@ -295,22 +291,35 @@ def mean_and_deviation(rows: Iterable[dict], metric: str, scale: float = 100, di
         >>> mean_and_deviation(rows[:4], "accuracy")  # fold 8 has the first seed only
         '73.2 ± 7.1 (folds) ± 1.0 (seeds)'
     """
-    rows = list(rows)
-    text = f"{np.mean([scale * float(row[metric]) for row in rows]):,.{digits}f}"
-    spreads = {}
-    for axis, other in (("fold", "seed"), ("seed", "fold")):
-        groups = gathered((row[axis], row) for row in rows)
-        shared = set.intersection(*({row[other] for row in group} for group in groups.values()))
-        if len(groups) > 1 and shared:
-            means = [
-                np.mean([scale * float(row[metric]) for row in group if row[other] in shared])
-                for group in groups.values()
-            ]
-            spreads[axis] = np.std(means, ddof=1)
-    for axis, spread in spreads.items():
-        named = f" ({axis}s)" if "seed" in spreads else ""
-        text += f" ± {spread:,.{digits}f}{named}"
+    found = _aggregated(rows, metric, scale)
+    text = f"{found.mean:,.{digits}f}"
+    both = found.seed_deviation is not None
+    for axis, spread in (("folds", found.fold_deviation), ("seeds", found.seed_deviation)):
+        if spread is not None:
+            text += f" ± {spread:,.{digits}f}" + (f" ({axis})" if both else "")
     return text
+
+
+def interval_text(rows: Iterable[dict], metric: str, scale: float = 100, digits=1) -> str:
+    """The 95 % interval of the mean of a share, as of `aggregate`, at most from 0 to `scale`.
+
+    Example:
+        >>> rows = [{"fold": fold, "seed": 0, "accuracy": value}
+        ...         for fold, value in enumerate((0.8, 0.9, 0.85))]
+        >>> interval_text(rows, "accuracy"), interval_text(rows[:1], "accuracy")
+        ('72.6 to 97.4', '-')
+    """
+    interval = _aggregated(rows, metric, scale).interval
+    if interval is None:
+        return "-"
+    low, high = (min(max(end, 0.0), scale) for end in interval)
+    return f"{low:,.{digits}f} to {high:,.{digits}f}"
+
+
+def _aggregated(rows: Iterable[dict], metric: str, scale: float) -> Aggregate:
+    return aggregate(
+        {(int(row["fold"]), int(row["seed"])): scale * float(row[metric]) for row in rows}
+    )
 
 
 def score(rows: Sequence[dict], metric: str) -> str:

@@ -31,11 +31,11 @@ from collections.abc import Iterable, Sequence
 import cells
 import erann_tables
 import grid_options
+import result_files
 from cells import Cell
 from erann_variants import (
     AUGMENTATION,
     CLASSES,
-    COLUMNS,
     MIXUPS,
     OWN_SYSTEMS,
     PITCH_VARIANTS,
@@ -43,10 +43,10 @@ from erann_variants import (
     TABLES,
     Variant,
     build_recipe,
+    folder_name,
     published,
     read_run,
     usual_recipe,
-    variant_of,
 )
 from grid import expand, run_grid
 
@@ -78,8 +78,7 @@ def write_pages(plan: dict[str, list[Cell]], options: argparse.Namespace) -> Non
         runs = cells.evaluated_runs(options.runs / ERANN.name, dataset)
         rows = [read_run(run) for run in runs]
         _, absent = cells.with_records(found, options.data_dir)
-        text = erann_tables.markdown(rows, dataset, erann_tables.read_speeds(speeds), absent)
-        cells.write_tables(rows, COLUMNS, text, options.to / f"erann_{dataset}")
+        result_files.update(erann_tables.KIND, dataset, rows, options.to, absent)
 
 
 def datasets(options: argparse.Namespace) -> list[str]:
@@ -149,23 +148,6 @@ def own_variants(
         Variant(network, start, mixup, mask, (usual.pitch_variants or PITCH_VARIANTS) * shift)
         for start, mask, mixup, shift in itertools.product(starts, masks, mixups, shifts)
     ]
-
-
-def folder_name(recipe: ERANN, start: str) -> str:
-    """The folder of a variant's runs, `<s_m>-<w>-<variant>`."""
-    usual = ERANN.for_dataset(recipe.dataset)
-    parts = [f"{recipe.s_m}-{recipe.width}", recipe.mixup]
-    if not recipe.spec_augment:
-        parts.append("no_spec_augment")
-    if recipe.pitch_variants:
-        parts.append("pitch_shift")
-    if recipe.crop_duration != usual.crop_duration:
-        parts.append(f"crop{recipe.crop_duration:g}" if recipe.crop_duration else "crop_none")
-    if start != STARTS[0]:
-        parts.append(start)
-    extra = variant_of(recipe, start).extra
-    parts += [text for text in extra if not text.startswith("crop_duration=")]
-    return "-".join(parts)
 
 
 def start(variant: Variant, options: argparse.Namespace) -> tuple[str, ...]:

@@ -9,16 +9,21 @@ from typing import NamedTuple
 
 import cells
 import grid_options
+import result_files
 from cells import gathered, percent
 from erann_variants import (
     AUGMENTATION,
     CLASSES,
+    COLUMNS,
     SETTINGS,
     STARTS,
     TABLES,
     WHY_SETTINGS,
     Variant,
     build_recipe,
+    derived,
+    describe,
+    place,
     published,
     published_number,
     size,
@@ -77,7 +82,7 @@ def markdown(rows: list[dict], dataset: str, speeds: Speeds | None = None, absen
         lines += ["", f"Settings that are not the paper's: {shown}. {WHY_SETTINGS[dataset]}"]
     if absent:
         lines += ["", f"{absent[0].upper()}{absent[1:]}."]
-    classes = rows[0]["classes"] if rows else CLASSES.get(dataset, 0)
+    classes = int(rows[0]["classes"]) if rows else CLASSES.get(dataset, 0)
     lines += _systems_section(ours, dataset, metric, classes, speeds)
     lines += _augmentation_section(ours, dataset, metric)
     if rows:
@@ -210,7 +215,8 @@ def commands(rows: Iterable[dict], dataset: str) -> list[str]:
     # One command covers the folds and seeds of a variant, then the kinds of mixup, then both ways
     # of SpecAugment, then the systems.
     runs = gathered(
-        ((variant_of_row(row), _source(row)), (int(row["fold"]), int(row["seed"]))) for row in rows
+        ((variant_of_row(row), cells.source_of(row)), (int(row["fold"]), int(row["seed"])))
+        for row in rows
     )
     mixups = gathered(
         ((variant._replace(mixup=""), source, *cells.axes(pairs)), variant.mixup)
@@ -244,11 +250,6 @@ def commands(rows: Iterable[dict], dataset: str) -> list[str]:
     return lines
 
 
-def _source(row: dict) -> str:
-    words = shlex.split(row["command"])
-    return words[words.index("--init-from") + 1] if "--init-from" in words else ""
-
-
 def read_speeds(path: pathlib.Path) -> Speeds | None:
     """What `benchmarks/erann.py` measured, if it did."""
     if not path.is_file():
@@ -261,3 +262,14 @@ def read_speeds(path: pathlib.Path) -> Speeds | None:
                 values[network, int(batch)] = row["median"]
                 about = f"{row['hardware']}, cores: {row['cores']}, by `{row['command']}`."
     return Speeds(values, about)
+
+
+def page(rows: list[dict], dataset: str, absent: str, results: pathlib.Path) -> dict[str, str]:
+    """The page of a data set, by the name of its file, with the speeds measured for it."""
+    speeds = read_speeds(results / "benchmarks" / f"erann_{dataset}.csv")
+    return {f"{ERANN.name}_{dataset}.md": markdown(rows, dataset, speeds, absent)}
+
+
+KIND = result_files.Kind(
+    ERANN.name, COLUMNS, derived=derived, place=place, describe=describe, page=page
+)

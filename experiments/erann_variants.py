@@ -147,21 +147,28 @@ def published_number(dataset: str, network: str, metric: str) -> float | None:
 
 def read_run(run: RunFolder) -> dict[str, Any]:
     """The row of a finished and evaluated run."""
-    recipe, start = run.recipe, cells.start_of(run)
+    recipe = run.recipe
     parameters, macs = size(recipe.model_name, len(run.labels), recipe.duration)
     return cells.common_columns(run) | {
-        "network": recipe.model_name,
-        "start": "fine_tune" if start else "scratch",
-        "mixup": recipe.mixup,
-        "spec_augment": recipe.spec_augment,
-        "crop_duration": recipe.crop_duration,
-        "pitch_variants": recipe.pitch_variants,
         f"last_epoch_{recipe.monitor.removeprefix('val_')}": last_score(run, recipe.monitor),
         "best_iteration": run.finished["best_iteration"],
         "iterations": run.finished["iterations"],
         "classes": len(run.labels),
         "parameters": parameters,
         "macs": macs,
+    }
+
+
+def derived(row: dict) -> dict[str, Any]:
+    """What the command of a row says of it."""
+    recipe = cells.recipe_of(row)
+    return {
+        "network": recipe.model_name,
+        "start": "fine_tune" if cells.source_of(row) else "scratch",
+        "mixup": recipe.mixup,
+        "spec_augment": recipe.spec_augment,
+        "crop_duration": recipe.crop_duration,
+        "pitch_variants": recipe.pitch_variants,
     }
 
 
@@ -179,3 +186,43 @@ def size(network: str, classes: int, seconds: float) -> tuple[int, int]:
 def variant_of_row(row: dict) -> Variant:
     """The variant of a row of the CSV."""
     return variant_of(cells.recipe_of(row), row["start"])
+
+
+def place(row: dict) -> tuple:
+    """The run of a row among all of a data set."""
+    recipe = cells.recipe_of(row)
+    name = folder_name(recipe, row["start"])
+    return recipe.s_m, recipe.width, name, int(row["fold"]), int(row["seed"])
+
+
+def folder_name(recipe: ERANN, start: str) -> str:
+    """The folder of a variant's runs, `<s_m>-<w>-<variant>`."""
+    usual = ERANN.for_dataset(recipe.dataset)
+    parts = [f"{recipe.s_m}-{recipe.width}", recipe.mixup]
+    if not recipe.spec_augment:
+        parts.append("no_spec_augment")
+    if recipe.pitch_variants:
+        parts.append("pitch_shift")
+    if recipe.crop_duration != usual.crop_duration:
+        parts.append(f"crop{recipe.crop_duration:g}" if recipe.crop_duration else "crop_none")
+    if start != STARTS[0]:
+        parts.append(start)
+    extra = variant_of(recipe, start).extra
+    parts += [text for text in extra if not text.startswith("crop_duration=")]
+    return "-".join(parts)
+
+
+def describe(row: dict) -> tuple[str, list[str]]:
+    """The network of a row, and what it was fed with: log-mels, and how they were augmented."""
+    variant = variant_of_row(row)
+    usual = usual_recipe(row["dataset"], variant.start)
+    words = ["log-mel"]
+    if variant.start == "fine_tune":
+        words.append("fine-tuned")
+    if variant.mixup != usual.mixup:
+        words.append(f"mixup {variant.mixup}")
+    if variant.spec_augment != usual.spec_augment:
+        words.append("SpecAugment" if variant.spec_augment else "no SpecAugment")
+    if variant.pitch_variants != usual.pitch_variants:
+        words.append("pitch shift" if variant.pitch_variants else "no pitch shift")
+    return variant.network, [*words, *variant.extra]

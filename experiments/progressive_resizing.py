@@ -32,10 +32,10 @@ from collections.abc import Sequence
 import cells
 import grid_options
 import progressive_resizing_tables
+import result_files
 from cells import Cell
 from grid import expand, run_grid
 from progressive_resizing_variants import (
-    COLUMNS,
     METHODS,
     MIXUP,
     PROGRESSIVE,
@@ -45,7 +45,6 @@ from progressive_resizing_variants import (
     variant_of,
 )
 
-from keras_audio.files import folder_name, write_text
 from keras_audio.recipes import ProgressiveResizing
 
 
@@ -80,12 +79,7 @@ def write_page(options: argparse.Namespace, absent: str) -> None:
     """Write rows, tables and box plots of all runs on a data set."""
     name, folder = options.dataset, options.runs / ProgressiveResizing.name
     rows = [read_run(run) for run in cells.evaluated_runs(folder, name)]
-    base = options.to / f"{ProgressiveResizing.name}_{folder_name(name)}"
-    figure = progressive_resizing_tables.figure(rows, name)
-    if figure:
-        write_text(base.with_suffix(".svg"), figure)
-    text = progressive_resizing_tables.markdown(rows, name, absent)
-    cells.write_tables(rows, COLUMNS, text, base)
+    result_files.update(progressive_resizing_tables.KIND, name, rows, options.to, absent)
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

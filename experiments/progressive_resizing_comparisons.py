@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 import cells
 import numpy as np
 from progressive_resizing_variants import METHODS, MIXUP, Line, Runs
+from result_files import parts
 
 from keras_audio.evaluation import compare_paired
 from keras_audio.recipes import parse_stages
@@ -131,12 +132,16 @@ def cost_section(runs: Runs) -> list[str]:
     lines = []
     usual = {"macs": 0.0, "seconds": 0.0}
     for (line, mixup), found in runs.items():
-        stage_macs = list(map(int, found[0]["stage_macs"].split()))  # Equal in all runs of a plan.
+        # Equal in all runs of a plan.
+        stage_macs = [int(count) for count in parts(found[0], "stage_macs").values()]
         macs = sum(stage_macs)
         seconds = float(np.mean([int(row["seconds"]) for row in found]))
         if line == Line("baseline") and mixup == "none":
             usual = {"macs": macs, "seconds": seconds}
-        by_stage = np.mean([list(map(int, row["stage_seconds"].split())) for row in found], axis=0)
+        by_stage = np.mean(
+            [[float(took) for took in parts(row, "stage_seconds").values()] for row in found],
+            axis=0,
+        )
         lines.append(
             {
                 "method": line.title,

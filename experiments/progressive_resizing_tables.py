@@ -1,6 +1,7 @@
 """The page of the experiment on progressive resizing: the paper's numbers beside the runs'."""
 
 import itertools
+import pathlib
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -8,6 +9,7 @@ import cells
 import grid_options
 import numpy as np
 import progressive_resizing_plot
+import result_files
 from cells import gathered, percent
 from held_out import how_chosen
 from progressive_resizing_comparisons import (
@@ -18,6 +20,7 @@ from progressive_resizing_comparisons import (
 )
 from progressive_resizing_plot import Box
 from progressive_resizing_variants import (
+    COLUMNS,
     METHODS,
     MIXUP,
     OTHERS,
@@ -28,6 +31,9 @@ from progressive_resizing_variants import (
     Line,
     Runs,
     code,
+    derived,
+    describe,
+    place,
     published,
     published_mean,
     sections,
@@ -36,6 +42,7 @@ from progressive_resizing_variants import (
 )
 
 from keras_audio.files import folder_name
+from keras_audio.recipes import ProgressiveResizing
 
 _CHOSEN = (
     "The best epoch at full resolution is chosen on the held-out fold, as the paper loads the best "
@@ -230,3 +237,17 @@ def commands(rows: Iterable[dict], name: str) -> list[str]:
             line += ["--label", group.label] if group.label not in (PAPER, OTHERS) else []
             lines.append(shlex.join(line))
     return lines
+
+
+def page(rows: Sequence[dict], dataset: str, absent: str, results: pathlib.Path) -> dict[str, str]:
+    """The page of a data set, and its box plots, by the names of their files."""
+    del results  # All that they say is in the rows.
+    base = f"{ProgressiveResizing.name}_{folder_name(dataset)}"
+    pages = {f"{base}.md": markdown(rows, dataset, absent)}
+    drawn = figure(rows, dataset)
+    return pages | ({f"{base}.svg": drawn} if drawn else {})
+
+
+KIND = result_files.Kind(
+    ProgressiveResizing.name, COLUMNS, derived=derived, place=place, describe=describe, page=page
+)

@@ -3,7 +3,6 @@
 import functools
 import itertools
 import pathlib
-import shlex
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -28,7 +27,7 @@ CELL_FIELDS = ("dataset", "fold", "seed", "method", "mixup", "stages")
 COLUMNS = (
     *("recipe", "dataset", "fold", "seed", "method", "mixup", "labels", "plan"),
     *("accuracy", "balanced_accuracy", "mean_average_precision", "last_epoch_accuracy"),
-    *("best_epoch", "epochs", "classes", "parameters", "stage_macs", "stage_seconds"),
+    *("best_epoch", "epochs", "classes", "parameters"),
     *("seconds", "hardware", "backend", "versions", "commit", "command"),
 )
 # Sections of the page: the plans of Table 1, those of a label, those of none.
@@ -117,9 +116,7 @@ def variant_of(recipe: ProgressiveResizing, start: str = "") -> Variant:
 
 def variant_of_row(row: dict) -> Variant:
     """The variant of a row of the CSV."""
-    words = shlex.split(row["command"])
-    start = words[words.index("--init-from") + 1] if "--init-from" in words else ""
-    return variant_of(cells.recipe_of(row), start)
+    return variant_of(cells.recipe_of(row), cells.source_of(row))
 
 
 # Labels: what plans have in common, such as as many epochs. ---------------------------------------
@@ -167,19 +164,50 @@ def read_run(run: RunFolder) -> dict[str, Any]:
     macs = [
         stage.epochs * macs_of(*network, classes, stage.mels, stage.frames) for stage in recipe.plan
     ]
+    seconds = stage_seconds(run.history())
     return cells.common_columns(run) | {
-        "method": recipe.method,
-        "mixup": recipe.mixup,
         "labels": " ".join(labels_of(run.path)),
-        "plan": ",".join(map(str, recipe.plan)),
         "last_epoch_accuracy": last_score(run, "val_accuracy"),
         "best_epoch": done["best_epoch"],
         "epochs": done["epochs"],
         "classes": classes,
         "parameters": parameters(*network, classes),
-        "stage_macs": " ".join(map(str, macs)),
-        "stage_seconds": " ".join(f"{seconds:.0f}" for seconds in stage_seconds(run.history())),
+        **{f"stage_macs:{number}": count for number, count in enumerate(macs, start=1)},
+        **{f"stage_seconds:{number}": round(took) for number, took in enumerate(seconds, start=1)},
     }
+
+
+def derived(row: dict) -> dict[str, str]:
+    """What the command of a row says of it."""
+    recipe = cells.recipe_of(row)
+    plan = ",".join(map(str, recipe.plan))
+    return {"method": recipe.method, "mixup": recipe.mixup, "plan": plan}
+
+
+def place(row: dict) -> tuple:
+    """The run of a row among all of a data set."""
+    return variant_of_row(row).folder, int(row["fold"]), int(row["seed"])
+
+
+def describe(row: dict) -> tuple[str, list[str]]:
+    """The network of a row, and what it was fed with: images that grow by a method and a plan."""
+    variant = variant_of_row(row)
+    words = ["log-mel images", variant.method]
+    if variant.mixup != "none":
+        words.append(f"mixup {variant.mixup}")
+    words += [text for text in variant.settings if not text.startswith("network=")]
+    if variant.stages is not None:
+        words.append(_images_of(row))
+    return cells.recipe_of(row).model_name, words
+
+
+def _images_of(row: dict) -> str:
+    """The sizes of the images of a plan, and for how many epochs each is shown."""
+    epochs: dict[str, int] = {}
+    for stage in cells.recipe_of(row).plan:
+        size = f"{stage.mels}x{stage.frames}"
+        epochs[size] = epochs.get(size, 0) + stage.epochs
+    return ", ".join(f"{number} epochs of {size}" for size, number in epochs.items())
 
 
 def stage_seconds(history: dict[str, Sequence[float]]) -> list[float]:

@@ -23,12 +23,12 @@ from collections.abc import Sequence
 
 import cells
 import grid_options
+import result_files
 from cells import Cell, gathered, percent
 from grid import expand, run_grid
 from held_out import how_chosen, last_score
 
 from keras_audio.evaluation import published_results
-from keras_audio.files import folder_name
 from keras_audio.recipes import ResidualBlocks, with_settings
 from keras_audio.training.run_folder import RunFolder
 
@@ -38,6 +38,13 @@ INPUTS = {
     "max_abs": "raw / max",
     "standard": "raw, mean 0 std 1",
     "log_mel": "log-mel spectrogram",
+}
+# The inputs in short.
+WORDS = {
+    "none": "waveform",
+    "max_abs": "waveform / max",
+    "standard": "waveform, standardised",
+    "log_mel": "log-mel",
 }
 SOURCES = ("paper", "original code")
 PLAIN = ("m3", "m5", "m11", "m18")
@@ -105,8 +112,7 @@ def grid(options: argparse.Namespace) -> list[Cell]:
 def write_page(options: argparse.Namespace, absent: str) -> None:
     """Write rows and tables of all runs on a data set."""
     rows = read_runs(options.runs, options.dataset)
-    base = options.to / f"residual_blocks_{folder_name(options.dataset)}"
-    cells.write_tables(rows, COLUMNS, markdown(rows, options.dataset, absent), base)
+    result_files.update(KIND, options.dataset, rows, options.to, absent)
 
 
 def read_runs(runs: pathlib.Path, dataset: str) -> list[dict]:
@@ -116,18 +122,47 @@ def read_runs(runs: pathlib.Path, dataset: str) -> list[dict]:
 
 def read_run(run: RunFolder) -> dict:
     """The row of a finished and evaluated run."""
-    recipe, history, done = run.recipe, run.history(), run.finished
+    history, done = run.history(), run.finished
     best = done["best_epoch"] - 1
     return cells.common_columns(run) | {
-        "network": recipe.network,
-        "block": recipe.block if recipe.network == "m34_res" else "",
-        "input": recipe.normalization,
         "last_epoch_accuracy": last_score(run, "val_accuracy"),
         "train_accuracy": f"{history['accuracy'][best]:.4f}",
         "best_epoch": done["best_epoch"],
         "epochs": done["epochs"],
         "parameters": run.model().count_params(),
     }
+
+
+def derived(row: dict) -> dict[str, str]:
+    """What the command of a row says of it."""
+    recipe = cells.recipe_of(row)
+    return {
+        "network": recipe.network,
+        "block": recipe.block if recipe.network == "m34_res" else "",
+        "input": recipe.normalization,
+    }
+
+
+def place(row: dict) -> tuple:
+    """The run of a row among all of a data set."""
+    names = [*BLOCKS, *PLAIN]
+    name = row["block"] or row["network"]
+    return names.index(name), row["input"], int(row["fold"]), int(row["seed"])
+
+
+def describe(row: dict) -> tuple[str, list[str]]:
+    """The network of a row, and what it was fed with."""
+    kind = "spectrogram_res" if row["input"] == "log_mel" else row["network"]
+    usual = with_settings(ResidualBlocks(), SETTINGS.get(row["dataset"], []))
+    changed = cells.changed_settings(cells.recipe_of(row), usual, CELL_FIELDS)
+    network = f"{kind}_{row['block']}" if row["block"] else row["network"]
+    return network, [WORDS[row["input"]], *changed]
+
+
+def page(rows: list[dict], dataset: str, absent: str, results: pathlib.Path) -> dict[str, str]:
+    """The page of a data set, by the name of its file."""
+    del results  # All that it says is in the rows.
+    return {f"{ResidualBlocks.name}_{dataset}.md": markdown(rows, dataset, absent)}
 
 
 def markdown(rows: list[dict], dataset: str, absent: str = "") -> str:
@@ -243,6 +278,11 @@ def _cell(rows: list[dict], name: str, key: str) -> str:
     own = [row for row in rows if name in (row["block"], row["network"]) and row["input"] == key]
     shown = [f"{published[source]:.2f}" if source in published else "-" for source in SOURCES]
     return " / ".join([*shown, cells.score(own, "accuracy")])
+
+
+KIND = result_files.Kind(
+    ResidualBlocks.name, COLUMNS, derived=derived, place=place, describe=describe, page=page
+)
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -26,13 +26,12 @@ from collections.abc import Sequence
 
 import cells
 import grid_options
+import result_files
 import two_path_tables
 from cells import Cell
 from grid import expand, run_grid
-from two_path_tables import Result
 from two_path_variants import (
     ABLATIONS,
-    COLUMNS,
     SCENES,
     TASKS,
     USUAL,
@@ -43,7 +42,6 @@ from two_path_variants import (
     variant_of,
 )
 
-from keras_audio.files import read_json, write_text
 from keras_audio.recipes import TwoPath
 
 
@@ -76,18 +74,14 @@ def write_page(options: argparse.Namespace, absent: str) -> None:
     """Write rows, tables and figures of all runs on a data set."""
     folder = options.runs / TwoPath.name
     runs = [run for name in datasets(options.dataset) for run in cells.evaluated_runs(folder, name)]
-    results = []
+    rows = []
     for run in runs:
         if is_weighted_otherwise(run):
             weight = f"{run.recipe.unknown_weight:g}, its recipe's weight of the unknown class"
             print(f"left out until `keras-audio evaluate {run.path}` has measured it with {weight}")
         else:
-            results.append(Result(read_run(run), read_json(run.path / "metrics.json")))
-    for name, svg in two_path_tables.figures(results).items():
-        write_text(options.to / name, svg)
-    text = two_path_tables.markdown(results, options.dataset, absent)
-    rows = [result.row for result in results]
-    cells.write_tables(rows, COLUMNS, text, options.to / f"two_path_{options.dataset}")
+            rows.append(read_run(run))
+    result_files.update(two_path_tables.KIND, options.dataset, rows, options.to, absent)
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

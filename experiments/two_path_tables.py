@@ -3,21 +3,27 @@
 import collections
 import dataclasses
 import itertools
+import pathlib
 import shlex
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
 
 import cells
 import grid_options
 import numpy as np
+import result_files
 from cells import gathered, percent
+from result_files import Row, parts
 from two_path_variants import (
+    COLUMNS,
     DEVICES,
     SCENES,
     TASKS,
     USUAL,
     Variant,
     at_equal_parameters,
+    derived,
+    describe,
+    place,
     published,
     variant_of,
     variant_of_row,
@@ -46,23 +52,16 @@ AVERAGES = {
 }
 
 
-class Result(NamedTuple):
-    """A finished and evaluated run: its row of the CSV, and its metrics."""
-
-    row: dict[str, Any]
-    metrics: dict[str, Any]
-
-
-def markdown(results: Sequence[Result], name: str, absent: str = "") -> str:
+def markdown(rows: Sequence[Row], name: str, absent: str = "") -> str:
     """The page of one data set or family: its tables, each run, hardware, commands.
 
     Args:
-        results: The runs.
+        rows: The runs.
         name: The data set, or the family whose tasks are the data sets.
         absent: Why nothing more was run, if that is so.
     """
     lines = [f"# Two paths on {name}"]
-    if results:
+    if rows:
         lines += [
             "",
             "Accuracy in percent: the mean over folds and seeds, the standard deviation over "
@@ -71,67 +70,65 @@ def markdown(results: Sequence[Result], name: str, absent: str = "") -> str:
             "clips it is measured on. Parameters are the trainable ones.",
         ]
     if name == PUBLISHED:
-        ours = " and ours" if results else ", none of ours yet,"
+        ours = " and ours" if rows else ", none of ours yet,"
         lines += ["", f"The report's numbers{ours} are of the official validation split."]
     else:
         lines += ["", f"The report has no numbers for {name}."]
     if absent:
         lines += ["", f"{absent[0].upper()}{absent[1:]}."]
     if name in SCENES:
-        lines += _raw_section(results, name)
+        lines += _raw_section(rows, name)
         for task in TASKS:
-            lines += _class_sections(results, name, task)
-    lines += _variants_section(results, name)
-    rows = [result.row for result in results]
+            lines += _class_sections(rows, name, task)
+    lines += _variants_section(rows, name)
     if rows:
         lines += ["", "## Runs", "", *_runs_table(rows), "", cells.hardware_line(rows), ""]
         lines += cells.commands_section(commands(rows, name))
     return "\n".join(lines).rstrip() + "\n"
 
 
-def figures(results: Sequence[Result]) -> dict[str, str]:
+def figures(rows: Sequence[Row]) -> dict[str, str]:
     """Figures 1 to 3: SVG texts by file name, a matrix of all runs of a data set and settings."""
-    by_variant = _by_variant(results)
-    return {name: _matrix(by_variant[key]) for key, name in _figure_names(results).items()}
+    by_variant = _by_variant(rows)
+    return {name: _matrix(by_variant[key]) for key, name in _figure_names(rows).items()}
 
 
-def _matrix(results: Sequence[Result]) -> str:
-    measured = [_measured(result) for result in results]
-    counts = sum(np.array(metrics["confusion_matrix"]) for metrics in measured)
-    return confusion_matrix(counts, [row["label"] for row in measured[0]["per_class"]])
+def _matrix(rows: Sequence[Row]) -> str:
+    """The sum of the matrices of some runs."""
+    counts: collections.Counter[tuple[str, str]] = collections.Counter()
+    for row in rows:
+        for pair, count in parts(row, "confusion").items():
+            counts[tuple(pair.split(">"))] += int(count)
+    # In the order of the classes: of each that was measured there is a clip.
+    labels = list(dict.fromkeys([true for true, _ in counts] + [named for _, named in counts]))
+    matrix = [[counts[true, named] for named in labels] for true in labels]
+    return confusion_matrix(matrix, labels)
 
 
-def _figure_names(results: Sequence[Result]) -> dict[tuple[str, Variant], str]:
+def _figure_names(rows: Sequence[Row]) -> dict[tuple[str, Variant], str]:
     """A name for each data set, and each of its settings where there are several."""
-    shown = [key for key in _by_variant(results) if key[1].name == USUAL]
+    found = _by_variant([row for row in rows if parts(row, "confusion")])
+    shown = [key for key in found if key[1].name == USUAL]
     number = collections.Counter(dataset for dataset, _ in shown)
     names = {}
     for dataset, variant in shown:
-        parts = [f"two_path_{folder_name(dataset)}"]
-        parts += variant.settings if number[dataset] > 1 else ()
-        names[dataset, variant] = "-".join(parts) + ".svg"
+        words = [f"two_path_{folder_name(dataset)}"]
+        words += variant.settings if number[dataset] > 1 else ()
+        names[dataset, variant] = "-".join(words) + ".svg"
     return names
 
 
-def _by_variant(results: Iterable[Result]) -> dict[tuple[str, Variant], list[Result]]:
-    return gathered(
-        ((result.row["dataset"], variant_of_row(result.row)), result) for result in results
-    )
+def _by_variant(rows: Iterable[Row]) -> dict[tuple[str, Variant], list[Row]]:
+    return gathered(((row["dataset"], variant_of_row(row)), row) for row in rows)
 
 
-def _measured(result: Result) -> dict[str, Any]:
-    """The metrics that a task's tables are of: task 1b is scored on devices B and C."""
-    devices = result.metrics.get("groups", {}).get("device", {})
-    return devices.get("B and C", result.metrics)
-
-
-def _raw_section(results: Sequence[Result], name: str) -> list[str]:
+def _raw_section(rows: Sequence[Row], name: str) -> list[str]:
     """Table 1: a line a task, without deltas and with them."""
     theirs = published("Table 1") if name == PUBLISHED else {}
     ours = gathered(
-        ((variant.settings, dataset, variant.name), result.row)
-        for (dataset, variant), found in _by_variant(results).items()
-        for result in found
+        ((variant.settings, dataset, variant.name), row)
+        for (dataset, variant), found in _by_variant(rows).items()
+        for row in found
     )
     if not (ours or theirs):
         return []
@@ -142,10 +139,10 @@ def _raw_section(results: Sequence[Result], name: str) -> list[str]:
     for setting, (title, (task, row, column)) in itertools.product(settings or [()], RAW.items()):
         line = {"Task": title, "settings": _code(setting)}
         for heading, (variant, deltas) in compared.items():
-            rows = ours.get((setting, f"{name}/{task}", variant), [])
+            found = ours.get((setting, f"{name}/{task}", variant), [])
             said = theirs.get((row, f"deltas={deltas}", "accuracy"), "")
             line[f"{heading}, report"] = percent(said, 1)
-            line[f"{heading}, ours"] = cells.score([r for r in rows if r.get(column)], column)
+            line[f"{heading}, ours"] = cells.score([r for r in found if r.get(column)], column)
         lines.append(line)
     why = []
     if ours:
@@ -158,12 +155,12 @@ def _raw_section(results: Sequence[Result], name: str) -> list[str]:
     return [*section, " ".join(why)]
 
 
-def _class_sections(results: Sequence[Result], name: str, task: str) -> list[str]:
+def _class_sections(rows: Sequence[Row], name: str, task: str) -> list[str]:
     """Tables 2, 3 and 4: recall and precision a class, and the confusion matrix, by settings."""
-    dataset, table, names = f"{name}/{task}", PER_CLASS[task], _figure_names(results)
+    dataset, table, names = f"{name}/{task}", PER_CLASS[task], _figure_names(rows)
     ours = {
         variant: found
-        for (key, variant), found in _by_variant(results).items()
+        for (key, variant), found in _by_variant(rows).items()
         if key == dataset and variant.name == USUAL
     }
     theirs = published(table) if name == PUBLISHED else {}
@@ -176,15 +173,15 @@ def _class_sections(results: Sequence[Result], name: str, task: str) -> list[str
         settings = f", {_code(variant.settings)}" if variant.settings else ""
         lines += ["", f"## {table}: task {task}, best single model{where}{settings}", ""]
         lines += _class_table(found, said, task)
-        if found:
+        if (dataset, variant) in names:
             runs = f"Ours: the mean of {len(found)} runs. " if len(found) > 1 else ""
             lines += ["", f"{runs}The matrix is normalised by the true label (recall mode):", ""]
             lines += [f"![Confusion matrix of task {task}]({names[dataset, variant]})"]
     return lines
 
 
-def _class_table(found: Sequence[Result], said: dict, task: str) -> list[str]:
-    values = [class_values(_measured(result)) for result in found]
+def _class_table(found: Sequence[Row], said: dict, task: str) -> list[str]:
+    values = [_class_values(row) for row in found]
     ours = {key: float(np.mean([run[key] for run in values])) for key in (values or [{}])[0]}
     lines = []
     rows = dict.fromkeys(row for row, _ in [*ours, *said])
@@ -205,52 +202,42 @@ def _class_table(found: Sequence[Result], said: dict, task: str) -> list[str]:
     return cells.filled_columns(lines)
 
 
-def class_values(metrics: dict[str, Any]) -> dict[tuple[str, str], float]:
+def _class_values(row: Row) -> dict[tuple[str, str], float]:
     """What the tables of classes print, by row and metric, in the order of the report's lines."""
-    both = ("recall", "precision")
-    open_set = metrics.get("open_set")
-    found = [row for row in metrics["per_class"] if row["support"]]
     values = {
-        (row["label"], metric): row[metric]
-        for row in found
-        if not (open_set and row["label"] == "unknown")
-        for metric in both
+        (name, metric): float(value)
+        for metric in ("recall", "precision")
+        for name, value in parts(row, metric).items()
     }
-    for row in ("known", "unknown") if open_set else ():
-        values |= {(row, metric): open_set[f"{row}_{metric}"] for metric in both}
-    values |= {("average", metric): float(np.mean([r[metric] for r in found])) for metric in both}
-    if open_set:
-        values["all", "score"] = open_set["score"]
-    return values
+    return values | ({("all", "score"): float(row["score"])} if row.get("score") else {})
 
 
-def _variants_section(results: Sequence[Result], name: str) -> list[str]:
+def _variants_section(rows: Sequence[Row], name: str) -> list[str]:
     """A line a variant: what it costs, and what it reached."""
     lines = []
-    for (dataset, variant), found in _by_variant(results).items():
-        rows = [result.row for result in found]
-        folds = dict.fromkeys(str(row["fold"]) for row in rows)
+    for (dataset, variant), found in _by_variant(rows).items():
+        folds = dict.fromkeys(str(row["fold"]) for row in found)
         line = {
             "task": dataset.partition("/")[2] or "-",
             "variant": variant.title,
             "filters": variant.num_filters,
             "other settings": _code(variant.extra),
-            "parameters": f"{int(rows[0]['parameters']):,}",
+            "parameters": f"{int(found[0]['parameters']):,}",
             "folds": ", ".join(folds),
             # Table 1 has them where there are any.
             "accuracy, report": "-" if name in SCENES else "none",
-            "accuracy, ours": cells.score(rows, "accuracy"),
-            "balanced accuracy": cells.mean_and_deviation(rows, "balanced_accuracy"),
+            "accuracy, ours": cells.score(found, "accuracy"),
+            "balanced accuracy": cells.mean_and_deviation(found, "balanced_accuracy"),
         }
         for title, column in (("devices B and C", DEVICES["B and C"]), ("score", "score")):
-            there = all(row.get(column) for row in rows)
-            line[title] = cells.mean_and_deviation(rows, column) if there else "-"
+            there = all(row.get(column) for row in found)
+            line[title] = cells.mean_and_deviation(found, column) if there else "-"
         lines.append(line)
     if not lines:
         return []
     section = ["", "## Variants", "", *cells.filled_columns(lines)]
     if name not in SCENES:
-        for (_, variant), figure in _figure_names(results).items():
+        for (_, variant), figure in _figure_names(rows).items():
             described = ", ".join(["two paths", *variant.settings])
             section += ["", f"![Confusion matrix of {described}]({figure})"]
     return section
@@ -330,6 +317,18 @@ def _asked(recipes: Sequence[TwoPath], classes: Sequence[int]) -> list[tuple[str
         (*options, "--equal-parameters") if matched or (paths > 1 and options in equal) else options
         for paths, options, matched in found
     ]
+
+
+def page(rows: Sequence[Row], dataset: str, absent: str, results: pathlib.Path) -> dict[str, str]:
+    """The page of a data set, and its figures, by the names of their files."""
+    del results  # All that they say is in the rows.
+    base = f"{TwoPath.name}_{folder_name(dataset)}"
+    return {f"{base}.md": markdown(rows, dataset, absent), **figures(rows)}
+
+
+KIND = result_files.Kind(
+    TwoPath.name, COLUMNS, derived=derived, place=place, describe=describe, page=page
+)
 
 
 def _code(texts: Iterable[str]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import cells
+import numpy as np
 from held_out import last_score
 
 from keras_audio.evaluation import published_results, read_predictions
@@ -143,24 +144,73 @@ def is_weighted_otherwise(run: RunFolder) -> bool:
 def read_run(run: RunFolder) -> dict[str, Any]:
     """The row of a finished and evaluated run."""
     recipe, done = run.recipe, run.finished
-    variant = variant_of(recipe)
     # Unlike the accuracy, that of an epoch is without the weight of an unknown class.
     open_set = "open_set" in read_json(run.path / "metrics.json")
     last = "" if open_set else last_score(run, "val_accuracy")
     return (
         cells.common_columns(run)
         | scene_columns(run)
+        | class_columns(read_json(run.path / "metrics.json"))
         | {
-            "variant": variant.name,
-            "num_filters": variant.num_filters,
             "last_epoch_accuracy": last,
-            "kept": done["kept"],
             "best_epoch": done["best_epoch"],
             "epochs": done["epochs"],
             "classes": len(run.labels),
             "parameters": parameters(recipe, len(run.labels)),
         }
     )
+
+
+def derived(row: dict) -> dict[str, Any]:
+    """What the command of a row says of it."""
+    recipe = cells.recipe_of(row)
+    variant = variant_of(recipe)
+    return {
+        "variant": variant.name,
+        "num_filters": variant.num_filters,
+        "kept": "last" if recipe.keeps_last else "best",
+    }
+
+
+def place(row: dict) -> tuple:
+    """The run of a row among all of a data set, or of the tasks of one."""
+    return row["dataset"], variant_of_row(row).folder, int(row["fold"]), int(row["seed"])
+
+
+def describe(row: dict) -> tuple[str, list[str]]:
+    """The network of a row, and what it was fed with: log-mels, and what else is not usual."""
+    variant = variant_of_row(row)
+    title = [] if variant.name == USUAL else [variant.title]
+    return "two_path_resnet", ["log-mel", *title, *variant.settings]
+
+
+def class_columns(metrics: dict[str, Any]) -> dict[str, Any]:
+    """What the tables and matrices of classes are made of: `recall:bus`, `confusion:bus>tram`.
+
+    Of task 1b it is measured on devices B and C, as the report does. Of pairs of classes those that
+    no clip is of are left out.
+    """
+    measured = metrics.get("groups", {}).get("device", {}).get("B and C", metrics)
+    both = ("recall", "precision")
+    open_set = measured.get("open_set")
+    found = [row for row in measured["per_class"] if row["support"]]
+    values = {
+        f"{metric}:{row['label']}": row[metric]
+        for row in found
+        if not (open_set and row["label"] == "unknown")
+        for metric in both
+    }
+    for row in ("known", "unknown") if open_set else ():
+        values |= {f"{metric}:{row}": open_set[f"{row}_{metric}"] for metric in both}
+    values |= {f"{metric}:average": float(np.mean([r[metric] for r in found])) for metric in both}
+    labels = [row["label"] for row in measured["per_class"]]
+    counts = {
+        f"confusion:{true}>{predicted}": count
+        for true, line in zip(labels, measured["confusion_matrix"], strict=True)
+        for predicted, count in zip(labels, line, strict=True)
+        if count
+    }
+    return {name: f"{value:.4f}" for name, value in values.items()} | counts
 
 
 def scene_columns(run: RunFolder) -> dict[str, str]:

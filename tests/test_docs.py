@@ -3,8 +3,6 @@
 import pathlib
 import re
 import shlex
-import subprocess
-import sys
 
 import pytest
 
@@ -45,9 +43,3 @@ def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)", prose):
         if "://" not in target:
             assert (page.parent / target).exists(), target
-
-
-def test_the_readmes_numbers_are_those_of_the_result_files():
-    script = REPOSITORY / "experiments" / "readme_results.py"
-    result = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr

@@ -4,8 +4,11 @@ import importlib
 
 # Imported when first used: measuring numbers must not wait for TensorFlow.
 _LAZY = {
+    "Aggregate": "aggregation",
     "Mistake": "report",
+    "aggregate": "aggregation",
     "best_unknown_weight": "open_set",
+    "check_published": "published_checks",
     "classification_metrics": "metrics",
     "compare_paired": "paired",
     "cross_fitted_scores": "open_set",
@@ -17,7 +20,10 @@ _LAZY = {
     "metrics_by_group": "metrics",
     "open_set_scores": "open_set",
     "prediction_rows": "predictions",
+    "published_papers": "published",
     "published_results": "published",
+    "published_tables": "published_layout",
+    "published_title": "published_layout",
     "read_predictions": "predictions",
     "read_stages": "compression",
     "stages_table": "compression",

@@ -18,53 +18,6 @@ def rows():
     return published_results("colangelo_2021")
 
 
-def tables(shared):
-    """The lines with tabs of each table, cell by cell."""
-    text = (shared / "papers" / "colangelo_2021_progressive_resizing.txt").read_text("utf-8")
-    lines = [line.split("\t") for line in text.splitlines() if "\t" in line]
-    starts = [n for n, cells in enumerate(lines) if cells[0] in ("Learning rate", "Split")]
-    ends = [*starts[1:], len(lines)]
-    return [lines[start:end] for start, end in zip(starts, ends, strict=True)]
-
-
-def power(cell):
-    """A number such as `5×10^{-3}`."""
-    factor, _, exponent = cell.rpartition("10^{")
-    return float((factor.rstrip("×") or "1") + "e" + exponent.rstrip("}"))
-
-
-def test_every_cell_is_the_papers(shared, rows):
-    rates, *accuracies = tables(shared)
-    expected = {}
-    for name, *cells, epochs in rates[1:]:
-        plan = "progressive" if "R" in name else "baseline"
-        number = int(name[2 if plan == "baseline" else 3])
-        if plan == "progressive":
-            number += 2 * (int(name.rstrip("}")[-1]) - 1)
-        for dataset, cell in zip(("urbansound8k", "esc50"), cells, strict=True):
-            key = ("Table 1", dataset, plan, f"stage={number}")
-            expected[*key, "learning_rate"] = power(cell)
-            expected[*key, "epochs"] = int(epochs)
-    methods = ("baseline", "mel", "bilinear")
-    for (table, dataset), lines in zip(DATASETS.items(), accuracies, strict=True):
-        splits = len(lines) - 2
-        for name, *cells in lines[1:]:
-            for method, cell in zip(methods, cells, strict=True):
-                key = (table, dataset, method)
-                if name == "Average":
-                    mean, deviation = map(float, cell.split("±"))
-                    expected[*key, "", "mean_accuracy"] = mean / 100
-                    expected[*key, "", "deviation"] = deviation / 100
-                else:
-                    fold = splits - int(name)
-                    expected[*key, f"fold={fold}", "accuracy"] = float(cell) / 100
-    keys = ("table", "dataset", "row", "column", "metric")
-    found = {tuple(row[key] for key in keys): row["value"] for row in rows}
-    assert len(rows) == len(found) == 2 * 18 + 3 * 12 + 3 * 7
-    assert found == pytest.approx(expected, abs=1e-12)
-    assert {row["source"] for row in rows} == {"paper"}
-
-
 def test_rows_and_columns_name_recipes(rows):
     for row in rows:
         if row["table"] == "Table 1":
@@ -72,6 +25,7 @@ def test_rows_and_columns_name_recipes(rows):
             recipe = ProgressiveResizing.for_dataset(row["dataset"], method=method)
             stage = recipe.plan[int(row["column"].removeprefix("stage=")) - 1]
             assert getattr(stage, row["metric"]) == row["value"]
+        if row["table"] not in DATASETS:
             continue
         recipe = ProgressiveResizing(dataset=row["dataset"], method=row["row"])
         if row["metric"] == "accuracy":

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from binaural_waveforms_cells import build_recipe, build_variant, read_runs
+from binaural_waveforms_cells import build_recipe, build_variant, derived, read_runs
 from grid import expand
 
 from keras_audio.evaluation.compression import Stage, write_stages
@@ -94,7 +94,8 @@ def write_run(runs, network, dataset, found, fold=1, seed=0, settings=(), **aske
 
 
 def rows_of(runs, dataset):
-    return list(read_runs(runs / "binaural_waveforms", dataset))
+    rows = read_runs(runs / "binaural_waveforms", dataset)
+    return [row | derived(row) for row in rows]
 
 
 def lines_of(text, heading):

@@ -1,6 +1,5 @@
 """The experiment on binaural waveforms: its cells and commands, and a real run."""
 
-import csv
 import dataclasses
 import doctest
 import os
@@ -12,6 +11,7 @@ import sys
 
 import binaural_waveforms_cells
 import binaural_waveforms_plot
+import binaural_waveforms_tables
 import cells
 import grid
 import pytest
@@ -104,7 +104,9 @@ def test_the_commands_train_and_compress_the_cell(experiment, dataset):
         options = build_parser().parse_args(cells.train_command(cell.recipe))
         assert with_settings(BinauralWaveforms(), options.set) == cell.recipe
         command = ["keras-audio", *compress_command("RUN", cell.compression)]
-        assert compression_of_row({"compress_command": shlex.join(command)}) == cell.compression
+        assert (
+            compression_of_row({"command": f"train && {shlex.join(command)}"}) == cell.compression
+        )
         assert "--rate=" in command[3] and "--until=" in command[4]
 
 
@@ -130,8 +132,8 @@ def test_what_is_not_measured_is_left_out(experiment, tmp_path, monkeypatch, cap
     arguments = ["--dataset", "esc10", "--networks", "b", "--tables-only"]
     assert call(experiment, monkeypatch, tmp_path, *arguments) == 0
     results = tmp_path / "results"
-    with open(results / "binaural_waveforms_esc10.csv", newline="") as file:
-        assert {row["fold"] for row in csv.DictReader(file)} == {"1"}
+    rows = binaural_waveforms_tables.KIND.read("esc10", results)
+    assert {row["fold"] for row in rows} == {"1"}
     said = capsys.readouterr().err
     for cell in (trained, begun):
         assert f"left out until its stages are measured: {cell.compressed}" in said
@@ -231,8 +233,8 @@ def test_a_real_run_from_records_to_the_page(scenes, tmp_path):
     asked = ["--set", "epochs=1", "--until", "drop=0.9", "--epochs", "1", "--max-rounds", "2"]
     script(scenes, tmp_path, *asked)
     results = tmp_path / "results"
-    with open(results / "binaural_waveforms_toy_scenes_3class.csv", newline="") as file:
-        rows = {row["stage"]: row for row in csv.DictReader(file)}
+    rows = binaural_waveforms_tables.KIND.read(TOYS, results)
+    rows = {row["stage"]: row for row in rows}
     assert list(rows) == ["whole", "round 1", "round 2", "shrunk", "half", "litert"]
     (metrics,) = (tmp_path / "runs").rglob("metrics.json")
     accuracy = read_json(metrics)["accuracy"]
@@ -240,7 +242,7 @@ def test_a_real_run_from_records_to_the_page(scenes, tmp_path):
     # Three classes of stereo sound: the counts of the report's Table 1.
     assert [rows[name]["total"] for name in ("whole", "round 1")] == ["13632", "13632"]
     assert [rows[name]["non_zero"] for name in ("whole", "round 1")] == ["13504", "12160"]
-    kept = next(row for row in rows.values() if row["stage"] != "whole" and row["kept"] == "True")
+    kept = next(row for row in rows.values() if row["stage"] != "whole" and row["kept"] == "1")
     assert kept["stage"] == "round 2"
     # What is alive but feeds nothing alive is gone too.
     for column in ("total", "non_zero", "stored", "parameters", "macs"):

@@ -1,6 +1,5 @@
 """The experiment on ERANN: its cells, its tables, and a few steps of it on real records."""
 
-import csv
 import pathlib
 import shlex
 import subprocess
@@ -70,8 +69,7 @@ def test_the_cells_are_those_of_the_papers_tables(experiment, table, scratch, tu
 def test_every_number_of_the_paper_is_a_cell():
     count, tables = 0, erann_variants.TABLES
     for row in published_results("verbitskiy_2022"):
-        table = int(row["table"].split()[1])
-        if table in tables and row["source"] == "paper":
+        if row["source"] == "paper" and row["table"] in {f"Table {number}" for number in tables}:
             count += row["metric"] in ("accuracy", "mean_average_precision")
     assert (
         count == sum(len(published(table)) for table in erann_variants.TABLES) == 8 + 6 + 11 * 3 + 1
@@ -307,8 +305,7 @@ def test_rows_are_read_from_run_folders(experiment, tmp_path, monkeypatch):
         write_run(cell.path, cell.recipe, *cell.start[1:])
     monkeypatch.setattr(sys, "argv", ["erann.py", *asked, "--tables-only"])
     assert experiment.main() == 0
-    with open(tmp_path / "results" / "erann_toy_sounds.csv", newline="") as file:
-        scratch, tuned = csv.DictReader(file)
+    scratch, tuned = erann_tables.KIND.read("toy_sounds", tmp_path / "results")
     assert (scratch["start"], tuned["start"]) == ("scratch", "fine_tune")
     assert tuned["command"].endswith(" --init-from 3-1.keras")
     assert "--init-from" not in scratch["command"]
@@ -331,8 +328,7 @@ def test_a_run_from_scratch_and_one_fine_tuned(toy_data_44100, tmp_path):
             command += ["--starts", start, "--init-from", source]
         result = subprocess.run(list(map(str, command)), capture_output=True, text=True)
         assert result.returncode == 0, result.stderr
-    with open(tmp_path / "results" / "erann_toy_sounds.csv", newline="") as file:
-        scratch, tuned = csv.DictReader(file)
+    scratch, tuned = erann_tables.KIND.read("toy_sounds", tmp_path / "results")
     assert (scratch["start"], tuned["start"]) == ("scratch", "fine_tune")
     assert float(scratch["accuracy"]) >= 0 and scratch["iterations"] == "2"
     assert "--init-from" in tuned["command"] and "--init-from" not in scratch["command"]

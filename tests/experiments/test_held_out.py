@@ -8,11 +8,16 @@ import erann_variants
 import pytest
 import two_path_variants
 from held_out import last_score
+from kinds import KINDS
 
 from keras_audio.files import write_json, write_text
 from keras_audio.recipes import ERANN, ResidualBlocks, TwoPath, with_settings
 from keras_audio.training.run_folder import RunFolder
 
+CLASSES = {
+    "per_class": [{"label": "dog", "recall": 0.7, "precision": 0.7, "support": 10}],
+    "confusion_matrix": [[10]],
+}
 CHOSEN = "so it is chosen on the clips it is measured on"
 NOTHING = "nothing is chosen on the clips it is measured on"
 
@@ -47,7 +52,7 @@ def write_run(path, recipe):
     write_text(path / "labels.txt", "dog\nrain")
     done = {"seconds": 60, "epochs": 2, "best_epoch": 1, "kept": "last"}
     write_json(path / "done.json", done | {"best_iteration": 100, "iterations": 200})
-    write_json(path / "metrics.json", {"accuracy": 0.7, "mean_average_precision": 0.8})
+    write_json(path / "metrics.json", {"accuracy": 0.7, "mean_average_precision": 0.8} | CLASSES)
     lines = ["epoch,accuracy,val_accuracy,val_mean_average_precision", "0,0.4,0.5,0.5"]
     write_text(path / "history.csv", "\n".join([*lines, "1,0.6,0.75,0.75"]) + "\n")
     return RunFolder(path)
@@ -57,7 +62,8 @@ def rows_of(folder, cls, read_run):
     """A row of the clips held out, and one of which the fold after them validates."""
     usual = cls.for_dataset("esc10")
     recipes = usual, with_settings(usual, ["validation=next", "fold=2"])
-    return [read_run(write_run(folder / str(recipe.fold), recipe)) for recipe in recipes]
+    rows = (read_run(write_run(folder / str(recipe.fold), recipe)) for recipe in recipes)
+    return [row | KINDS[cls.name].derived(row) for row in rows]
 
 
 def test_the_pages_say_what_a_run_was_chosen_by(load_experiment, tmp_path, no_networks):

@@ -11,6 +11,7 @@ import progressive_resizing_tables
 import progressive_resizing_variants
 import pytest
 from progressive_resizing_variants import build_recipe
+from result_files import parts
 
 from keras_audio.files import write_json, write_text
 from keras_audio.recipes import ProgressiveResizing
@@ -18,6 +19,13 @@ from keras_audio.training.run_folder import RunFolder
 
 SCRIPT = pathlib.Path(__file__).parents[2] / "experiments" / "progressive_resizing.py"
 PLANS = {"baseline": "128x300:30:0.005", "mel": "64x128:10:0.005,128x300:20:0.005/3"}
+
+
+MEL_MACS = (3 * 10**9, 15 * 10**9)
+
+
+def by_stage(metric, *values):
+    return {f"{metric}:{number}": str(value) for number, value in enumerate(values, start=1)}
 
 
 def run_row(method, fold, accuracy, labels="equal_epochs", mixup="none", **values):
@@ -42,8 +50,8 @@ def run_row(method, fold, accuracy, labels="equal_epochs", mixup="none", **value
         "epochs": 30,
         "classes": 10,
         "parameters": 78_000,
-        "stage_macs": "30000000000" if method == "baseline" else "3000000000 15000000000",
-        "stage_seconds": "100" if method == "baseline" else "20 50",
+        **by_stage("stage_macs", *([30 * 10**9] if method == "baseline" else MEL_MACS)),
+        **by_stage("stage_seconds", *([100] if method == "baseline" else (20, 50))),
         "seconds": 100 if method == "baseline" else 70,
         "hardware": "abacus",
         "backend": "tensorflow",
@@ -218,25 +226,29 @@ def test_a_row_of_a_run(tmp_path):
     write_text(path / "history.csv", history)
     progressive_resizing_variants.add_label(path.parent, "esc10", "equal_epochs")
     row = progressive_resizing_variants.read_run(RunFolder(path))
-    assert set(row) <= set(progressive_resizing_variants.COLUMNS)
-    assert (row["stage_seconds"], row["labels"]) == ("14 26", "equal_epochs")
-    assert row["plan"] == recipe.stages
+    row |= progressive_resizing_variants.derived(row)
+    assert {name.partition(":")[0] for name in row} <= {
+        *progressive_resizing_variants.COLUMNS,
+        *("stage_macs", "stage_seconds"),
+    }
+    assert parts(row, "stage_seconds") == {"1": 14, "2": 26}
+    assert (row["labels"], row["plan"]) == ("equal_epochs", recipe.stages)
     assert (row["last_epoch_accuracy"], row["epochs"], row["classes"]) == ("0.7500", 3, 2)
     one, other = (
         progressive_resizing_variants.macs_of("resnet34", 4, "plain", "repeat", 1, 2, *size)
         for size in ((64, 128), (128, 300))
     )
-    assert row["stage_macs"] == f"{10 * one} {20 * other}"
+    assert parts(row, "stage_macs") == {"1": 10 * one, "2": 20 * other}
     assert cells.recipe_of(row) == recipe
 
 
-def test_the_readme_names_method_mixup_and_plan(load_experiment):
-    described = load_experiment("readme_results").KINDS["progressive_resizing"]
+def test_the_readme_names_method_mixup_and_plan():
+    described = progressive_resizing_variants.describe
     row = run_row("mel", 1, 0.8, mixup="standard", settings=["network=resnet10", "num_filters=8"])
-    words = f"log_mel images, mel, mixup standard, num_filters=8, stages={PLANS['mel']}"
-    assert described(row) == ("resnet10", words)
+    words = ["log-mel images", "mel", "mixup standard", "num_filters=8"]
+    assert described(row) == ("resnet10", [*words, "10 epochs of 64x128, 20 epochs of 128x300"])
     usual = run_row("baseline", 1, 0.8, stages=None, settings=[])
-    assert described(usual) == ("resnet34", "log_mel images, baseline")
+    assert described(usual) == ("resnet34", ["log-mel images", "baseline"])
 
 
 @pytest.mark.slow

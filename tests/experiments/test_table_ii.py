@@ -1,6 +1,5 @@
 """The experiment of Table II: its grid, its tables, and a few steps of it on real records."""
 
-import csv
 import json
 import os
 import shlex
@@ -160,8 +159,7 @@ def test_tables_are_written_from_the_run_folders(experiment, toy_data, tmp_path,
         assert main(missing) == 0
     monkeypatch.setattr(grid, "Process", lambda *_: pytest.fail("all is done"))
     assert experiment.main() == 0
-    with open(tmp_path / "results" / "residual_blocks_toy_sounds.csv", newline="") as file:
-        (line,) = csv.DictReader(file)
+    (line,) = experiment.KIND.read("toy_sounds", tmp_path / "results")
     metrics = json.loads((cell.path / "metrics.json").read_text())
     assert float(line["accuracy"]) == pytest.approx(metrics["accuracy"], abs=1e-4)
     # What trains on is no result yet.

@@ -1,6 +1,5 @@
 """The pages of the two-path experiment: Tables 1 to 4, ablations, matrices, and a real run."""
 
-import csv
 import pathlib
 import shlex
 import subprocess
@@ -12,7 +11,6 @@ import numpy as np
 import pytest
 import two_path_tables
 import two_path_variants
-from two_path_tables import Result
 from two_path_variants import build_recipe, scene_columns
 
 import data_prep
@@ -59,7 +57,7 @@ def result(name, dataset, metrics, fold=1, seed=0, settings=(), **values):
         "versions": "Keras 3",
         "command": shlex.join(["keras-audio", *cells.train_command(recipe)]),
     }
-    return Result(row | values, metrics)
+    return row | two_path_variants.class_columns(metrics) | values
 
 
 def of_three(*predicted):
@@ -270,8 +268,7 @@ def test_a_weight_other_than_the_recipes_is_not_published(
     monkeypatch.setattr(sys, "argv", [*command, "--to", str(tmp_path / "results")])
     monkeypatch.setattr(two_path_variants, "parameters", lambda *_: 1)  # Builds networks.
     assert experiment.main() == 0
-    with open(tmp_path / "results" / "two_path_toy_scenes.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = two_path_tables.KIND.read("toy_scenes", tmp_path / "results")
     assert [(row["seed"], float(row["unknown_weight"])) for row in rows] == [("0", 5), ("3", 3)]
     # It is without any weight, where the accuracy beside it has one.
     assert {row["last_epoch_accuracy"] for row in rows} == {""}
@@ -330,8 +327,7 @@ def test_a_run_on_scenes_of_an_open_set(tmp_path):
     found = subprocess.run(list(map(str, command)), capture_output=True, text=True)
     assert found.returncode == 0, found.stderr
     results = tmp_path / "results"
-    with open(results / "two_path_tau_urban_2019.csv", newline="") as file:
-        (row,) = csv.DictReader(file)
+    (row,) = two_path_tables.KIND.read("tau_urban_2019", results)
     assert (row["variant"], row["dataset"]) == ("two_paths", "tau_urban_2019/1c")
     recalls = float(row["known_recall"]), float(row["unknown_recall"])
     assert float(row["score"]) == pytest.approx(sum(recalls) / 2, abs=1e-4)

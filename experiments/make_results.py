@@ -1,0 +1,85 @@
+"""Write all that is made of the result files: README table, pages, plots; or compare.
+
+`results/*.csv` are the one source: what an experiment measured, a line a number. From them this
+writes the table in README.md, docs/results.md with its plots, and a page for each experiment
+and data set under results/. `--check` writes nothing: it exits with 1 if any of these is stale, or
+if a recipe has neither a row nor a stated reason (results/not_run.csv) for a data set of its paper.
+
+Examples:
+  python experiments/make_results.py
+  python experiments/make_results.py --check
+"""
+
+import argparse
+import pathlib
+import re
+import sys
+from collections.abc import Sequence
+
+from kinds import KINDS, result_files_of
+from methods import methods_table, read_methods
+from not_run import reason, unexplained
+
+from keras_audio.files import write_text
+from keras_audio.quiet import import_tensorflow
+
+REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write or check; 1 if something is stale or unexplained."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--check", action="store_true", help="write nothing, exit with 1 if stale")
+    parser.add_argument(
+        "--repository", type=pathlib.Path, default=REPOSITORY, help="of README, docs and results"
+    )
+    options = parser.parse_args(arguments)
+    import_tensorflow()
+    problems = [f"{text}." for text in unexplained(options.repository / "results")]
+    for path, text in made_of_results(options.repository).items():
+        stale = not path.is_file() or path.read_text(encoding="utf-8") != text
+        if stale and options.check:
+            problems.append(f"{path.relative_to(options.repository)} is stale: run `make results`.")
+        elif stale:
+            write_text(path, text)
+            print(path.relative_to(options.repository))
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return 1 if problems else 0
+
+
+def made_of_results(repository: pathlib.Path) -> dict[pathlib.Path, str]:
+    """All files that are made of the result files, with the texts that they should have."""
+    results = repository / "results"
+    found = {}
+    for kind in KINDS.values():
+        for dataset, _ in result_files_of(kind, results):
+            rows, absent = kind.read(dataset, results), reason(results, kind.name, dataset)
+            for name, text in kind.page(rows, dataset, absent, results).items():
+                found[results / name] = text
+    methods = read_methods(results)
+    readme = repository / "README.md"
+    found[readme] = between(readme.read_text("utf-8"), "results", methods_table(methods))
+    return found
+
+
+def between(text: str, name: str, lines: Sequence[str]) -> str:
+    r"""A page with the lines between `<!-- name:begin ... -->` and `<!-- name:end -->` replaced.
+
+    Raises:
+        ValueError: If the page has no such marks.
+
+    Example:
+        >>> between("<!-- a:begin -->\nold\n<!-- a:end -->", "a", ["new", "lines"])
+        '<!-- a:begin -->\nnew\nlines\n<!-- a:end -->'
+    """
+    found = re.search(rf"(<!-- {name}:begin[^\n]*-->\n).*?(<!-- {name}:end -->)", text, re.DOTALL)
+    if found is None:
+        raise ValueError(f"Expected a page with <!-- {name}:begin -->. Received: {text[:60]!r}")
+    return text.replace(found[0], "\n".join([found[1].rstrip("\n"), *lines, found[2]]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,225 @@
+"""Plots of all methods of a data set: accuracy against parameters and speed, boxes over folds."""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from standalone_svg import standalone_svg
+
+from keras_audio.evaluation.plots import COLORS
+
+# A hue a recipe, on a light page; on a dark one below. Markers tell them apart without colours.
+HUES = {
+    "residual_blocks": "#1d5fd3",
+    "erann": "#b3400d",
+    "two_path": "#15783a",
+    "binaural_waveforms": "#7e22ce",
+    "progressive_resizing": "#9a6700",
+}
+_DARK = {
+    "residual_blocks": "#7db2ff",
+    "erann": "#f08c4e",
+    "two_path": "#5cc98a",
+    "binaural_waveforms": "#c79bf7",
+    "progressive_resizing": "#e0b454",
+}
+MARKERS = dict(zip(HUES, ("o", "s", "^", "D", "v"), strict=True))
+TITLES = {recipe: recipe.replace("_", " ") for recipe in HUES} | {"erann": "ERANN"}
+
+
+class Point(NamedTuple):
+    """A method in a plot.
+
+    Attributes:
+        recipe: Its name, which is that of its colour.
+        label: What stands beside it.
+        x: Parameters, or clips a second.
+        values: An accuracy a fold, in percent.
+        spread: The standard deviation over the folds, in points; None with one fold.
+    """
+
+    recipe: str
+    label: str
+    x: float
+    values: Sequence[float]
+    spread: float | None
+
+    @property
+    def accuracy(self) -> float:
+        """The mean over the folds, in percent."""
+        return float(np.mean(self.values))
+
+
+def accuracy_against(points: Sequence[Point], title: str, unit: str) -> str:
+    """Draw accuracy against a quantity on a logarithmic axis, as an SVG that stands alone.
+
+    Methods with several folds are filled, with a bar of one standard deviation each way; those with
+    one are hollow.
+
+    Args:
+        points: The methods.
+        title: What is against what, for those who do not see it.
+        unit: What stands below the axis.
+    """
+
+    def draw(figure) -> None:
+        figure.set_layout_engine("constrained")
+        axes = figure.add_subplot(frame_on=False, xscale="log")
+        for point in points:
+            color = HUES[point.recipe]
+            if point.spread is not None:
+                reach = point.accuracy + np.array([-1, 1]) * point.spread
+                axes.plot([point.x] * 2, reach, color=color, linewidth=1, alpha=0.5)
+            axes.plot(point.x, point.accuracy, **_marker(point.recipe, len(point.values) > 1))
+        _write_labels(axes, points)
+        _label_axes(axes, unit)
+        _add_legend(figure, [recipe for recipe in HUES if any(p.recipe == recipe for p in points)])
+
+    best = max(points, key=lambda point: point.accuracy)
+    summary = f"{title}: {len(points)} methods, at best {best.label} with {best.accuracy:.1f} %"
+    return standalone_svg((760, 520), summary, draw, HUES, _DARK)
+
+
+def _marker(recipe: str, filled: bool) -> dict:
+    color = HUES[recipe]
+    inside = color if filled else "none"
+    look = {"linestyle": "none", "marker": MARKERS[recipe], "markersize": 8, "markeredgewidth": 2}
+    return look | {"color": color, "markerfacecolor": inside}
+
+
+def _write_labels(axes, points: Sequence[Point]) -> None:
+    """A name beside each group of points of one network, at the highest of them."""
+    highest: dict[tuple[str, float], Point] = {}
+    for point in points:
+        key = (point.label, point.x)
+        if key not in highest or point.accuracy > highest[key].accuracy:
+            highest[key] = point
+    places = _apart(list(highest.values()))
+    for point, y in zip(highest.values(), places, strict=True):
+        axes.annotate(
+            point.label,
+            (point.x, y),
+            xytext=(9, 0),
+            textcoords="offset points",
+            va="center",
+            size=10,
+            color=COLORS["muted"],
+        )
+
+
+def _apart(points: Sequence[Point], least: float = 0.9, near: float = 1.6) -> list[float]:
+    """Heights for labels, moved apart where their points are close.
+
+    Example:
+        >>> points = [Point("erann", name, 1e6, [80.0], None) for name in "ab"]
+        >>> _apart(points)
+        [80.0, 80.9]
+    """
+    order = sorted(range(len(points)), key=lambda number: points[number].accuracy)
+    heights: dict[int, float] = {}
+    for number in order:
+        point, height = points[number], points[number].accuracy
+        below = [heights[other] for other in heights if 1 / near < points[other].x / point.x < near]
+        while any(abs(height - other) < least - 1e-9 for other in below):
+            height = min(other for other in below if abs(height - other) < least - 1e-9) + least
+        heights[number] = height
+    return [heights[number] for number in range(len(points))]
+
+
+def _label_axes(axes, unit: str) -> None:
+    axes.set_xlabel(unit, loc="right")
+    axes.set_title("Accuracy %", loc="left", size=13, color=COLORS["muted"], pad=12)
+    axes.margins(x=0.12)
+    low, high = axes.get_xlim()
+    ticks = [d * 10**power for power in range(-1, 9) for d in (1, 2, 5)]
+    ticks = [tick for tick in ticks if low <= tick <= high]
+    if len(ticks) > 8:
+        ticks = [tick for tick in ticks if f"{tick:.0e}".startswith("1")]
+    axes.set_xticks(ticks, [f"{tick:,g}" for tick in ticks])
+    axes.minorticks_off()
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.tick_params(length=0)
+    axes.grid(axis="both")
+    axes.set_axisbelow(True)
+
+
+def _add_legend(figure, recipes: Sequence[str]) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [Line2D([], [], label=TITLES[name], **_marker(name, True)) for name in recipes]
+    hollow = _marker(recipes[0], False) | {"color": COLORS["muted"], "marker": "o"}
+    handles.append(Line2D([], [], label="hollow: one fold", **hollow))
+    figure.legend(handles=handles, loc="outside upper left", ncols=3)
+
+
+def fold_boxes(points: Sequence[Point], title: str) -> str:
+    """Draw a box a method over its folds, with a dot a fold, as an SVG that stands alone.
+
+    A box reaches from the first to the third quartile, with a line at the median; whiskers reach to
+    the furthest fold within 1.5 times its width.
+
+    Args:
+        points: Methods with several folds; `x` has no meaning here.
+        title: What it shows, for those who do not see it.
+    """
+
+    def draw(figure) -> None:
+        figure.set_layout_engine("constrained")
+        axes = figure.add_subplot(frame_on=False)
+        for place, point in enumerate(points):
+            _draw_box(axes, len(points) - 1 - place, point)
+        labels = ["\n".join(textwrap.wrap(point.label, 52)) for point in reversed(points)]
+        axes.set_yticks(range(len(points)), labels)
+        axes.set_ylim(-0.7, len(points) - 0.3)
+        axes.tick_params(length=0)
+        axes.tick_params(axis="y", labelcolor=COLORS["ink"], labelsize=10)
+        axes.set_xlabel("accuracy % by fold", loc="right")
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.grid(axis="x")
+        axes.set_axisbelow(True)
+
+    medians = ", ".join(f"{point.label} {np.median(point.values):.1f} %" for point in points)
+    summary = f"{title}, medians: {medians}"
+    return standalone_svg((760, 70 + 44 * len(points)), summary, draw, HUES, _DARK)
+
+
+def _draw_box(axes, place: int, point: Point) -> None:
+    color = HUES[point.recipe]
+    look = {"color": color, "linewidth": 1.5}
+    axes.boxplot(
+        [point.values],
+        positions=[place],
+        widths=0.5,
+        orientation="horizontal",
+        manage_ticks=False,
+        showfliers=False,  # Every fold has a dot.
+        boxprops=look,
+        whiskerprops=look,
+        capprops=look,
+        medianprops=look | {"linewidth": 3},
+    )
+    shifts = np.linspace(0.15, -0.15, len(point.values))
+    axes.plot(point.values, place + shifts, "o", color=color, markersize=5, alpha=0.6)
+
+
+def plots(points: Mapping[str, Sequence[Point]], dataset: str, title: str) -> dict[str, str]:
+    """All plots of a data set that there is something for, SVG texts by the names of their files.
+
+    Args:
+        points: Methods by what `x` is: `parameters` or `speed`.
+        dataset: The name as files have it.
+        title: The name as people have it.
+    """
+    found = {}
+    for kind, what, unit in (
+        ("parameters", "parameters", "trainable parameters"),
+        ("speed", "clips a second", "clips a second, batches of 32"),
+    ):
+        if points[kind]:
+            text = f"Accuracy on {title} against {what}"
+            found[f"accuracy_by_{kind}_{dataset}.svg"] = accuracy_against(points[kind], text, unit)
+    folds = [point for point in points["parameters"] if len(point.values) > 2]
+    if folds:
+        found[f"folds_{dataset}.svg"] = fold_boxes(folds, f"Accuracy on {title} over folds")
+    return found
