@@ -28,6 +28,8 @@ from keras_audio.quiet import import_tensorflow
 
 # How often processes are asked whether they have ended, in seconds.
 _BETWEEN = 0.1
+# How long they may take to end where nobody is there to ask again.
+_PATIENCE = 30.0
 # What ends a grid, and what its processes then get: a training knows these two.
 _ENDING = {
     signal.SIGINT: signal.SIGINT,
@@ -153,9 +155,9 @@ def run_cells(
                     heard = len(signals)
                 shown.tick()
                 time.sleep(_BETWEEN)
-        finally:
+        finally:  # after an error of ours: a terminal that is gone, a pipe that nobody reads
             for job in jobs:
-                job.kill()
+                job.stop()
     if options.smoke:
         passed = sum(entry.state == DONE for entry in entries)
         print(f"smoke test: {passed} of {len(entries)} passed")
@@ -225,6 +227,11 @@ class _Job:
         if self.process is not None:
             self.process.kill()
 
+    def stop(self) -> None:
+        """End the process, if one runs, with time for a checkpoint."""
+        if self.process is not None:
+            self.process.stop(_PATIENCE)
+
     def _next(self, *, ending: bool = False) -> None:
         """Start the next command that is missing."""
         log = log_of(self.entry.folder)
@@ -284,7 +291,9 @@ def _ending_signals() -> Iterator[list[signal.Signals]]:
     received: list[signal.Signals] = []
 
     def receive(number: int, frame: object) -> None:
-        received.append(signal.Signals(number))
+        # Of a terminal that closes several may tell; that is no second wish.
+        if not received or number != signal.SIGHUP:
+            received.append(signal.Signals(number))
 
     # A hang-up is ignored under `nohup`.
     heeded = [n for n in _ENDING if n != signal.SIGHUP or signal.getsignal(n) != signal.SIG_IGN]

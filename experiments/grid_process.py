@@ -151,6 +151,13 @@ class Process:
         self.send(signal.SIGKILL)
         self._process.wait()
 
+    def stop(self, seconds: float) -> None:
+        """Have it write a checkpoint and end; at once, if it takes longer than that."""
+        self.send(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+        self.kill()
+
     def end(self, status: int) -> str:
         """Note in the log how it ended; what it said last."""
         with open(self.log, "rb") as file:

@@ -50,6 +50,7 @@ def train(run, file):
         sys.exit(128 + heard[0])
     if does == "hang":
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         write_text(run / "begun", "")
         time.sleep(60)
 
