@@ -16,6 +16,7 @@ import re
 import sys
 from collections.abc import Sequence
 
+import results_page
 from kinds import KINDS, result_files_of
 from methods import methods_table, read_methods
 from not_run import reason, unexplained
@@ -60,6 +61,9 @@ def made_of_results(repository: pathlib.Path) -> dict[pathlib.Path, str]:
             for name, text in kind.page(rows, dataset, absent, results).items():
                 found[results / name] = text
     methods = read_methods(results)
+    text, figures = results_page.page(methods, results)
+    found[repository / "docs" / "results.md"] = text
+    found |= {results / name: svg for name, svg in figures.items()}
     readme = repository / "README.md"
     found[readme] = between(readme.read_text("utf-8"), "results", methods_table(methods))
     return found

@@ -33,13 +33,15 @@ class Point(NamedTuple):
 
     Attributes:
         recipe: Its name, which is that of its colour.
-        label: What stands beside it.
+        network: Its name, which stands beside it.
+        label: What tells it from others, too.
         x: Parameters, or clips a second.
         values: An accuracy a fold, in percent.
         spread: The standard deviation over the folds, in points; None with one fold.
     """
 
     recipe: str
+    network: str
     label: str
     x: float
     values: Sequence[float]
@@ -72,13 +74,13 @@ def accuracy_against(points: Sequence[Point], title: str, unit: str) -> str:
                 reach = point.accuracy + np.array([-1, 1]) * point.spread
                 axes.plot([point.x] * 2, reach, color=color, linewidth=1, alpha=0.5)
             axes.plot(point.x, point.accuracy, **_marker(point.recipe, len(point.values) > 1))
-        _write_labels(axes, points)
         _label_axes(axes, unit)
+        _write_labels(axes, points)
         _add_legend(figure, [recipe for recipe in HUES if any(p.recipe == recipe for p in points)])
 
     best = max(points, key=lambda point: point.accuracy)
     summary = f"{title}: {len(points)} methods, at best {best.label} with {best.accuracy:.1f} %"
-    return standalone_svg((760, 520), summary, draw, HUES, _DARK)
+    return standalone_svg((900, 540), summary, draw, HUES, _DARK)
 
 
 def _marker(recipe: str, filled: bool) -> dict:
@@ -89,54 +91,104 @@ def _marker(recipe: str, filled: bool) -> dict:
 
 
 def _write_labels(axes, points: Sequence[Point]) -> None:
-    """A name beside each group of points of one network, at the highest of them."""
-    highest: dict[tuple[str, float], Point] = {}
-    for point in points:
-        key = (point.label, point.x)
-        if key not in highest or point.accuracy > highest[key].accuracy:
-            highest[key] = point
-    places = _apart(list(highest.values()))
-    for point, y in zip(highest.values(), places, strict=True):
+    """A name beside each group of points that lie above each other."""
+    groups = _groups(points)
+    names = ["\n".join(textwrap.wrap(_names([p.network for p in g]), 24)) for g in groups]
+    low, high = axes.get_ylim()
+    left, right = np.log(axes.get_xlim())
+    places = [
+        (
+            (np.log(group[0].x) - left) / (right - left),
+            (max(point.accuracy for point in group) - low) / (high - low),
+        )
+        for group in groups
+    ]
+    lines = [name.count("\n") + 1 for name in names]
+    for group, name, height in zip(groups, names, _apart(places, lines), strict=True):
         axes.annotate(
-            point.label,
-            (point.x, y),
-            xytext=(9, 0),
+            name,
+            (max(point.x for point in group), low + height * (high - low)),
+            xytext=(10, 0),
             textcoords="offset points",
             va="center",
             size=10,
             color=COLORS["muted"],
+            in_layout=False,
         )
 
 
-def _apart(points: Sequence[Point], least: float = 0.9, near: float = 1.6) -> list[float]:
-    """Heights for labels, moved apart where their points are close.
+def _groups(points: Sequence[Point], near: float = 1.12) -> list[list[Point]]:
+    """Points of one recipe whose places on the axis are close, together."""
+    groups: list[list[Point]] = []
+    for point in sorted(points, key=lambda point: (list(HUES).index(point.recipe), point.x)):
+        last = groups[-1][-1] if groups else None
+        if last is not None and last.recipe == point.recipe and point.x <= near * last.x:
+            groups[-1].append(point)
+        else:
+            groups.append([point])
+    return groups
+
+
+def _names(networks: Sequence[str]) -> str:
+    """Networks in few words.
 
     Example:
-        >>> points = [Point("erann", name, 1e6, [80.0], None) for name in "ab"]
-        >>> _apart(points)
-        [80.0, 80.9]
+        >>> _names(["m34_res_rb1", "m34_res_rb4", "m5"]), _names(["resnet18"] * 7)
+        ('m34_res_rb1, rb4, m5', 'resnet18, 7 ways')
     """
-    order = sorted(range(len(points)), key=lambda number: points[number].accuracy)
+    families: dict[str, list[str]] = {}
+    for name in sorted(dict.fromkeys(networks)):
+        family, _, member = name.rpartition("_")
+        families.setdefault(family if member.startswith("rb") else name, []).append(member)
+    texts = [
+        ", ".join([f"{family}_{members[0]}" if members != [family] else family, *members[1:]])
+        if members[0].startswith("rb")
+        else family
+        for family, members in families.items()
+    ]
+    ways = len(networks) - len(set(networks)) + 1
+    return ", ".join(texts) + (f", {ways} ways" if ways > 1 else "")
+
+
+def _apart(
+    places: Sequence[tuple[float, float]], lines: Sequence[int], line: float = 0.03, wide=0.22
+) -> list[float]:
+    """Heights for labels, moved up where they would cover others.
+
+    Args:
+        places: Of their points, as shares of the axes.
+        lines: How many each label has.
+        line: The height of one, as a share of the axes.
+        wide: The width of a label, likewise.
+
+    Example:
+        >>> [round(y, 2) for y in _apart([(0.5, 0.8), (0.6, 0.81), (0.1, 0.8)], [1, 1, 1])]
+        [0.8, 0.83, 0.8]
+    """
     heights: dict[int, float] = {}
-    for number in order:
-        point, height = points[number], points[number].accuracy
-        below = [heights[other] for other in heights if 1 / near < points[other].x / point.x < near]
-        while any(abs(height - other) < least - 1e-9 for other in below):
-            height = min(other for other in below if abs(height - other) < least - 1e-9) + least
+    for number in sorted(range(len(places)), key=lambda number: places[number][1]):
+        x, height = places[number]
+        near = [other for other in heights if abs(places[other][0] - x) < wide]
+        while close := [
+            heights[other] + line * (lines[other] + lines[number]) / 2
+            for other in near
+            if abs(height - heights[other]) < line * (lines[other] + lines[number]) / 2 - 1e-9
+        ]:
+            height = max(close)
         heights[number] = height
-    return [heights[number] for number in range(len(points))]
+    return [heights[number] for number in range(len(places))]
 
 
 def _label_axes(axes, unit: str) -> None:
     axes.set_xlabel(unit, loc="right")
     axes.set_title("Accuracy %", loc="left", size=13, color=COLORS["muted"], pad=12)
-    axes.margins(x=0.12)
     low, high = axes.get_xlim()
+    axes.set_xlim(low, high := high * (high / low) ** 0.3)  # The names want room.
     ticks = [d * 10**power for power in range(-1, 9) for d in (1, 2, 5)]
     ticks = [tick for tick in ticks if low <= tick <= high]
     if len(ticks) > 8:
         ticks = [tick for tick in ticks if f"{tick:.0e}".startswith("1")]
-    axes.set_xticks(ticks, [f"{tick:,g}" for tick in ticks])
+    axes.set_xticks(ticks, [f"{tick:,.0f}" if tick >= 1 else f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
     axes.yaxis.set_major_formatter("{x:g}")
     axes.tick_params(length=0)

@@ -12,6 +12,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import keras_audio
+from keras_audio.cli_card import card
 from keras_audio.cli_check import check
 from keras_audio.cli_data_service import data_service
 from keras_audio.cli_fetch import fetch
@@ -145,6 +146,7 @@ def _after_training(
         path = _export_run(
             run,
             export_to or run.path / "export",
+            data_dir=options.data_dir,
             overwrite=export_to is None or options.force or options.resume,
         )
         print(f"next: keras-audio predict {path} FILE")
@@ -204,7 +206,7 @@ def _smoke_the_rest(run: "RunFolder", data_dir: str) -> None:
     from keras_audio.serving import load_classifier
 
     evaluate_run(run, data_dir=data_dir, progress=False)
-    path = _export_run(run, run.path / "export", overwrite=True)
+    path = _export_run(run, run.path / "export", data_dir=data_dir, overwrite=True)
     silence = [[0.0] * run.channels] * run.sample_rate
     probabilities = load_classifier(path).predict(silence)
     print(f"smoke test passed: {len(probabilities)} classes from {path}")
@@ -285,14 +287,23 @@ def export(options: argparse.Namespace) -> None:
         return
     if options.fp16:
         raise ValueError("Expected --fp16 with --format litert. Received: --format saved_model")
-    _export_run(run, options.to or run.path / "export", overwrite=options.force)
+    _export_run(
+        run,
+        options.to or run.path / "export",
+        data_dir=options.data_dir,
+        overwrite=options.force,
+    )
 
 
-def _export_run(run: "RunFolder", path: str | os.PathLike, *, overwrite: bool) -> pathlib.Path:
+def _export_run(
+    run: "RunFolder", path: str | os.PathLike, *, data_dir: str, overwrite: bool
+) -> pathlib.Path:
+    from keras_audio.evaluation import write_export_card
     from keras_audio.serving import export_saved_model
 
+    model = run.model()
     path = export_saved_model(
-        run.model(),
+        model,
         path,
         labels=run.labels,
         sample_rate=run.sample_rate,
@@ -300,6 +311,7 @@ def _export_run(run: "RunFolder", path: str | os.PathLike, *, overwrite: bool) -
         clip_samples=run.recipe.max_samples,
         overwrite=overwrite,
     )
+    write_export_card(run, model, path, data_dir=data_dir)
     print(f"exported, reloaded in a fresh process and compared: {path}")
     return path
 
@@ -356,7 +368,7 @@ _VERBS = {
     verb.__name__.replace("_", "-"): verb
     for verb in (
         *(demo, datasets, fetch, prepare, check, models, find_lr),
-        *(train, evaluate, compress, export, predict, data_service),
+        *(train, evaluate, card, compress, export, predict, data_service),
     )
 }
 

@@ -4,7 +4,14 @@ import argparse
 import shutil
 
 import keras_audio
-from keras_audio import cli_check, cli_data_service, cli_fetch, cli_find_lr, cli_prepare
+from keras_audio import (
+    cli_card,
+    cli_check,
+    cli_data_service,
+    cli_fetch,
+    cli_find_lr,
+    cli_prepare,
+)
 from keras_audio.cli_types import (
     add_data_dir,
     add_dataset,
@@ -40,7 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=keras_audio.__version__)
     verbs = parser.add_subparsers(metavar="VERB", dest="verb", required=True)
     before = (_demo, _datasets, _fetch, _prepare, _check, _models, _find_lr)
-    for add in (*before, _train, _evaluate, _compress, _export, _predict, _data_service):
+    for add in (*before, _train, _evaluate, _card, _compress, _export, _predict, _data_service):
         add(verbs)
     return parser
 
@@ -254,6 +261,11 @@ def _evaluate(verbs) -> None:
     )
     verb.add_argument("--json", action="store_true", help="print JSON")
     add_data_dir(verb)
+
+
+def _card(verbs) -> None:
+    summary = "Write the model card of a run"
+    cli_card.add_card(_verb(verbs, "card", summary, cli_card.EXAMPLES, cli_card.DESCRIPTION))
 
 
 def _compress(verbs) -> None:

@@ -16,7 +16,7 @@ def untrained(recipe, records, folder, seed=0):
     write_json(folder / "recipe.json", recipe.to_dict())
     write_text(folder / "labels.txt", "".join(f"{label}\n" for label in records.labels))
     write_json(folder / "environment.json", {"python": "3.11"})
-    write_json(folder / "split.json", make_split(records, recipe.fold).to_dict())
+    write_json(folder / "split.json", make_split(records, recipe.fold, recipe.validation).to_dict())
     keras.utils.set_random_seed(seed)
     recipe.build_model(len(records.labels)).save(folder / "model.keras")
     return folder

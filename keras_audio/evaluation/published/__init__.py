@@ -24,6 +24,8 @@ class PublishedPaper(NamedTuple):
         url: Where it can be read; empty where its text does not say.
         type: As in `CITATION.cff`: `"conference-paper"`, `"article"` or `"report"`.
         code: The address of the authors' code, if the text gives it.
+        institution: Of a report, who published it.
+        recipe: The recipe that trains as it does.
     """
 
     key: str
@@ -34,6 +36,8 @@ class PublishedPaper(NamedTuple):
     url: str
     type: str
     code: str
+    institution: str
+    recipe: str
 
 
 def published_papers() -> list[PublishedPaper]:

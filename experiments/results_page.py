@@ -1,0 +1,307 @@
+"""docs/results.md: every table of the five papers, and beside it the original code's and ours."""
+
+import pathlib
+from collections.abc import Iterator, Sequence
+
+import result_files
+from beside import Beside
+from cells import hardware_line, markdown_table
+from kinds import KINDS, result_files_of
+from methods import PRUNED, TITLES, Method, Network, mean_parameters, methods_table, network_of
+from not_run import FILE as NOT_RUN
+from not_run import read_not_run
+from results_plots import Point, plots
+from side_by_side import SideBySide, side_by_side
+
+from keras_audio.evaluation import (
+    aggregate,
+    check_published,
+    published_papers,
+    published_results,
+    published_tables,
+    published_title,
+)
+from keras_audio.files import folder_name
+
+SPEED = "clips_per_second_batch_32"
+# The pages under results/ and docs/ that say more.
+PAGES = {
+    "residual_blocks": "residual_blocks.md",
+    "erann": "erann.md",
+    "two_path": "two_path.md",
+    "binaural_waveforms": "binaural_waveforms.md",
+    "progressive_resizing": "progressive_resizing.md",
+}
+# How ours were measured otherwise than the paper's, in words.
+PROTOCOLS = {
+    "residual_blocks": "As in the paper, the best epoch on the held-out fold counts. On ESC-10 the "
+    "sounds are of 5 s, batches of 16, batch norm's momentum 0.9 and at most 40 epochs, since 320 "
+    "training clips make few steps; five official folds, or fold 1 alone.",
+    "erann": "As in the paper, the best evaluation on the held-out fold counts. On ESC-10 the "
+    "lightest network, 800 iterations in place of 20,000, fold 1, one seed; the paper has three.",
+    "two_path": "As in the report, the last epoch counts, so that nothing is chosen on the test "
+    "clips. On ESC-10 a third of the filters, mono at 44.1 kHz, 126 of 510 epochs, fold 1.",
+    "binaural_waveforms": "The best epoch is chosen on a fold that is neither trained on nor "
+    "tested on. On ESC-10 mono, ten classes in place of three, five official folds; the pruning "
+    "ends at 40 KB.",
+    "progressive_resizing": "As in the paper, the best epoch on the held-out fold counts. On "
+    "ESC-10 ResNet18 with a quarter of the filters from new weights in place of ImageNet's "
+    "ResNet34, 29 or 40 epochs in place of 170 to 190, five official folds.",
+}
+LEAK = (
+    "ESC-10's folds 3 and 5 share a recording (a crying baby), and fold 2 has one fire under two "
+    "names ([what `keras-audio check` finds](../results/esc10_check.md)). So do those of ESC-50: "
+    "all published numbers on either have this leak, and ours keep it, to be comparable."
+)
+
+
+def page(
+    methods: dict[Method, list[result_files.Row]], results: pathlib.Path
+) -> tuple[str, dict[str, str]]:
+    """The text of the page, and its plots by the names of their files."""
+    beside = Beside(results)
+    figures = _figures(methods, results)
+    tables = {
+        (table.paper, table.table): (table, side_by_side(table, beside))
+        for paper in published_papers()
+        for table in published_tables(paper.key)
+    }
+    lines = [*_INTRODUCTION, "", "## Find a table", ""]
+    lines += _contents(tables)
+    lines += ["", "## What was run", "", *_run_section(methods, results, figures)]
+    lines += ["", "## What was not run", "", *_not_run_section(results)]
+    for paper in published_papers():
+        recipe = paper.recipe
+        lines += ["", f"## {_short(paper)}", "", _about(paper, recipe, results)]
+        for (key, _), (table, counted) in tables.items():
+            if key == paper.key:
+                lines += ["", *_table_section(table, counted, recipe, results)]
+    lines += ["", "## Where printed numbers do not add up", "", *_differing_section()]
+    return "\n".join(lines) + "\n", figures
+
+
+_INTRODUCTION = (
+    "# Results: the papers, the original code, and ours",
+    "",
+    "Every table of the five papers, as printed; below it, for each number that something stands "
+    "beside: the paper's, what the original public code reports, and ours. A difference is ours "
+    "less the paper's, in points for shares, and is taken on the same data set only: what was "
+    "measured on another stands there to show the order of methods. Ours are means over folds and "
+    "seeds, ± the standard deviation over folds, with the number of runs in brackets. An interval "
+    "is Student's 95 % interval of the mean over folds; folds share most of their training clips, "
+    "so it tends to be too narrow.",
+    "",
+    "This page is written by `make results` from `results/*.csv` and from the papers' numbers in "
+    "`keras_audio/evaluation/published/`; `python experiments/make_results.py --check` says "
+    "whether it is stale.",
+)
+
+
+def _contents(tables: dict) -> list[str]:
+    """A line a table: where it is, and what stands beside it."""
+    papers = {paper.key: paper for paper in published_papers()}
+    lines = []
+    for (key, name), (table, counted) in tables.items():
+        link = f"[{name}](#{_anchor(key, name)})"
+        datasets = ", ".join(TITLES.get(one, _dataset(one)) for one in table.datasets)
+        shown = [_short(papers[key]), link, table.title, datasets, counted.kinds or "-"]
+        lines.append(shown)
+    return markdown_table(["paper", "table", "about", "data set", "beside it"], lines)
+
+
+def _run_section(methods: dict, results: pathlib.Path, figures: dict[str, str]) -> Iterator[str]:
+    """All methods of a data set, and the plots."""
+    for dataset in dict.fromkeys(method.dataset for method in methods):
+        found = {method: rows for method, rows in methods.items() if method.dataset == dataset}
+        title = TITLES.get(dataset, dataset)
+        yield from [f"### {title}", ""]
+        if dataset in ("esc10", "esc50"):
+            yield from [LEAK, ""]
+        yield from methods_table(found)
+        yield from ["", hardware_line(row for rows in found.values() for row in rows)]
+        for kind, caption in _CAPTIONS.items():
+            if (name := f"{kind}_{folder_name(dataset)}.svg") in figures:
+                yield from ["", f"![{caption} on {title}](../results/{name})"]
+        pages = [
+            f"[{kind.name.replace('_', ' ')}](../results/{kind.name}_{folder_name(dataset)}.md)"
+            for kind in KINDS.values()
+            for name, _ in result_files_of(kind, results)
+            if name == folder_name(dataset) and any(m.recipe == kind.name for m in found)
+        ]
+        yield from ["", f"Each run with its command: {', '.join(pages)}."]
+
+
+_CAPTIONS = {
+    "accuracy_by_parameters": "Accuracy against parameters",
+    "accuracy_by_speed": "Accuracy against clips a second on a CPU",
+    "folds": "Accuracy by fold",
+}
+
+
+def _figures(methods: dict, results: pathlib.Path) -> dict[str, str]:
+    speeds = _speeds(results)
+    found = {}
+    for dataset in dict.fromkeys(method.dataset for method in methods):
+        there = {method: rows for method, rows in methods.items() if method.dataset == dataset}
+        points: dict[str, list[Point]] = {"parameters": [], "speed": []}
+        for method, rows in there.items():
+            point = _point(method, rows, list(there))
+            points["parameters"].append(point)
+            if (speed := speeds.get(network_of(method, rows))) is not None:
+                points["speed"].append(point._replace(x=speed))
+        found |= plots(points, folder_name(dataset), TITLES.get(dataset, dataset))
+    return found
+
+
+def _point(method: Method, rows: Sequence[dict], others: Sequence[Method]) -> Point:
+    values = {(int(row["fold"]), int(row["seed"])): float(row["accuracy"]) for row in rows}
+    by_fold = [
+        100
+        * sum(v for (fold, _), v in values.items() if fold == one)
+        / sum(fold == one for fold, _ in values)
+        for one in sorted({fold for fold, _ in values})
+    ]
+    deviation = aggregate(values).fold_deviation
+    label = f"{method.network}: {method.described(others)}"
+    spread = None if deviation is None else 100 * deviation
+    name = f"{method.network} {PRUNED}" if PRUNED in method.words else method.network
+    return Point(method.recipe, name, label, mean_parameters(rows), by_fold, spread)
+
+
+def _speeds(results: pathlib.Path) -> dict[Network, float]:
+    """Clips a second by network, as `experiments/speed.py` measured them."""
+    path = results / "speed.csv"
+    if not path.is_file():
+        return {}
+    found = {}
+    for line in result_files.read_lines(path):
+        metric, _, part = line["metric"].partition(":")
+        if metric == SPEED:
+            name, _, parameters = part.rpartition("/")
+            key = Network(line["recipe"], line["dataset"], name, int(parameters))
+            found[key] = float(line["value"])
+    return found
+
+
+def _not_run_section(results: pathlib.Path) -> list[str]:
+    """A line a data set of a paper that a recipe was not trained on."""
+    lines = [
+        [line.recipe.replace("_", " "), _dataset(line.dataset), line.reason, f"`{line.command}`"]
+        for line in read_not_run(results)
+    ]
+    return [
+        f"From `results/{NOT_RUN}`. The commands go on where they were stopped "
+        "([experiments](experiments.md)), and add their rows to the result files.",
+        "",
+        *markdown_table(["recipe", "data set", "why not", "what runs it"], lines),
+    ]
+
+
+# Of each paper. -----------------------------------------------------------------------------------
+
+
+def _about(paper, recipe: str, results: pathlib.Path) -> str:
+    run = [
+        f"[{TITLES.get(name, name)}](../results/{recipe}_{name}.md)"
+        for name, path in result_files_of(KINDS[recipe], results)
+        if result_files.read_lines(path)
+    ]
+    title = f"\u201c{paper.title}\u201d"
+    code = f" Original code: {paper.code}." if paper.code else ""
+    return (
+        f"{title}.{code} Recipe [`{recipe}`]({PAGES[recipe]}), run on {', '.join(run)}. "
+        f"Protocol of ours: {PROTOCOLS[recipe]}"
+    )
+
+
+def _table_section(table, counted: SideBySide, recipe: str, results: pathlib.Path) -> Iterator[str]:
+    heading = f"{table.table}: {table.title[0].lower()}{table.title[1:]}"
+    yield f'<a id="{_anchor(table.paper, table.table)}"></a>'
+    yield ""
+    yield f"### {heading} ({_short_key(table.paper)})"
+    yield ""
+    yield f"The paper's protocol: {table.protocol}"
+    yield ""
+    header, *lines = table.grid()
+    yield from markdown_table(header, lines)
+    yield ""
+    if counted.lines:
+        yield "Side by side:"
+        yield ""
+        titles = list(counted.lines[0])
+        yield from markdown_table(titles, [list(line.values()) for line in counted.lines])
+        yield ""
+    if any(row["source"] == "paper" for row in table.results) and table.table.startswith("Table"):
+        yield from _about_ours(table, counted, recipe, results)
+
+
+def _about_ours(table, counted: SideBySide, recipe: str, results: pathlib.Path) -> Iterator[str]:
+    """How ours were measured otherwise, or why there are none."""
+    if "ours" in counted.kinds:
+        yield f"The protocol of ours: {PROTOCOLS[recipe]}"
+        yield ""
+    missing = [
+        f"{_dataset(line.dataset)}: {line.reason} (`{line.command}`)"
+        for line in read_not_run(results)
+        if line.recipe == recipe and line.dataset in table.datasets
+    ]
+    if missing:
+        yield f"Not run on {'; '.join(missing)}."
+
+
+def _differing_section() -> Iterator[str]:
+    """Numbers that do not follow from those they are said to be of."""
+    yield (
+        "Averages, deviations, ratios and sizes that the papers print were computed again from "
+        "their own cells. All others come out; of these the digits differ:"
+    )
+    yield ""
+    lines = []
+    for paper in published_papers():
+        notes = {
+            (r["table"], r["row"], r["column"], r["metric"], r["dataset"]): r
+            for r in published_results(paper.key)
+        }
+        for check in check_published(paper.key):
+            if not check.agrees:
+                key = (check.table, check.row, check.column, check.metric, check.dataset)
+                result = notes[key]
+                where = ", ".join(filter(None, (check.row, check.column, check.metric)))
+                link = f"[{check.table}](#{_anchor(paper.key, check.table)})"
+                reason = check.reason or "-"
+                lines.append(
+                    [
+                        _short(paper),
+                        link,
+                        where.replace("_", " "),
+                        result["printed"],
+                        reason,
+                        result["note"],
+                    ]
+                )
+    yield from markdown_table(["paper", "table", "number", "printed", "kind", "what it is"], lines)
+
+
+def _short(paper) -> str:
+    """Authors and year, such as `McDonnell and Gao 2019`."""
+    names = [author.split()[-1] for author in paper.authors]
+    who = " and ".join(names) if len(names) < 3 else f"{names[0]} et al."
+    return f"{who} {paper.year}"
+
+
+def _short_key(paper: str) -> str:
+    return next(_short(one) for one in published_papers() if one.key == paper)
+
+
+def _anchor(paper: str, table: str) -> str:
+    """The name of a place in the page.
+
+    Example:
+        >>> _anchor("pajusco_2020", "Table 1")
+        'pajusco_2020-table-1'
+    """
+    return f"{paper}-{table.lower().replace(' ', '-')}"
+
+
+def _dataset(dataset: str) -> str:
+    return TITLES.get(dataset, published_title("", "", "dataset", dataset).text)
