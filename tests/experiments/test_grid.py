@@ -289,3 +289,10 @@ def test_a_training_is_followed_by_its_history(tmp_path):
     # One that is measured needs what others needed beyond.
     entry.state = "evaluating"
     assert grid_progress.cell_left(entry, 130.0) == pytest.approx(30, abs=2)
+
+
+@pytest.mark.parametrize("jobs", ["0", "two", "-1"])
+def test_wrong_jobs_are_refused(load_experiment, jobs, capsys):
+    with pytest.raises(SystemExit):
+        load_experiment("residual_blocks").parse([f"--jobs={jobs}"])
+    assert "--jobs" in capsys.readouterr().err
