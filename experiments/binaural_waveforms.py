@@ -23,24 +23,21 @@ Examples:
 
 import argparse
 import dataclasses
-import itertools
-import pathlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import binaural_waveforms_tables
-import cells
 import grid_options
 import result_files
 from binaural_waveforms_cells import (
     NETWORKS,
     PUBLISHED,
     CompressedCell,
-    build_cell,
     build_recipe,
+    build_variant,
     read_runs,
-    run_cell,
 )
+from grid import expand, run_grid
 
 from keras_audio.recipes import BinauralWaveforms
 from keras_audio.training.compression_settings import Settings
@@ -49,19 +46,15 @@ from keras_audio.training.compression_settings import Settings
 def main() -> int:
     """Run what is missing, then write the tables."""
     options = parse()
-    return cells.run_grid(options, grid(options), write_page, run=run_cell)
+    return run_grid(options, grid(options), write_page)
 
 
-def grid(options: argparse.Namespace) -> Iterator[CompressedCell]:
+def grid(options: argparse.Namespace) -> list[CompressedCell]:
     """Each cell asked for, once."""
-    found: dict[pathlib.Path, CompressedCell] = {}
-    folds = options.folds or range(1, cells.FOLDS.get(options.dataset, 1) + 1)
-    for network, seed, fold in itertools.product(options.networks, options.seeds, folds):
-        recipe = build_recipe(network, options.dataset, options.set)
-        recipe = dataclasses.replace(recipe, fold=fold, seed=seed)
-        cell = build_cell(recipe, options.runs, compression_asked(options))
-        found.setdefault(cell.path, cell)
-    yield from found.values()
+    recipes = [build_recipe(name, options.dataset, options.set) for name in options.networks]
+    asked = compression_asked(options)
+    variants = [build_variant(recipe, options.runs, asked) for recipe in recipes]
+    return expand(variants, options.folds, options.seeds)
 
 
 def write_page(options: argparse.Namespace, absent: str) -> None:

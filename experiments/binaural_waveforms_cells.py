@@ -13,7 +13,7 @@ from cells import Cell
 
 from keras_audio.cli_parser import build_parser
 from keras_audio.evaluation import published_results
-from keras_audio.files import folder_name, read_json
+from keras_audio.files import read_json
 from keras_audio.recipes import BinauralWaveforms, with_settings
 from keras_audio.training.compression_settings import Settings
 from keras_audio.training.run_folder import RunFolder
@@ -100,6 +100,21 @@ class CompressedCell(Cell):
         changed = changed_compression(self.compression, recipe.network, recipe.dataset)
         return self.path / "-".join([COMPRESSED, *changed])
 
+    def commands(self, data_dir: str, smoke: bool = False) -> Iterator[list[str]]:
+        """Those of a cell, and the compression, unless one of what the run is now is measured."""
+        yield from super().commands(data_dir, smoke)
+        run, to, settings = self.folder(smoke), self.compressed, self.compression
+        if smoke:
+            # A few steps are worth less than any rule asks for.
+            to, settings = run / COMPRESSED, dataclasses.replace(settings, until="drop=0.99")
+            how = ["--smoke", "--force"]
+        elif is_measured(run, to):
+            return
+        else:
+            how = ["--force" if is_of_another(run, to) else "--resume"]
+        command = compress_command(run, settings)
+        yield [*command, "--to", str(to), *how, "--data-dir", data_dir]
+
 
 def variant_of(recipe: BinauralWaveforms) -> Variant:
     """The variant that a recipe trains.
@@ -124,18 +139,19 @@ def build_recipe(network: str, dataset: str, settings: Iterable[str] = ()) -> Bi
     return with_settings(BinauralWaveforms.for_dataset(dataset, network=network), settings)
 
 
-def build_cell(recipe: BinauralWaveforms, runs: pathlib.Path, asked: dict[str, Any]) -> Cell:
-    """The cell of a recipe, in `<runs>/binaural_waveforms/<variant>/<data set>-fold<k>-seed<s>`.
+def build_variant(
+    recipe: BinauralWaveforms, runs: pathlib.Path, asked: dict[str, Any]
+) -> CompressedCell:
+    """A cell of any fold and seed, in `<runs>/binaural_waveforms/<variant>`.
 
     Args:
         recipe: What is trained.
         runs: The folder of all runs.
         asked: Fields of the compression that are not to be the usual ones.
     """
-    name = f"{folder_name(recipe.dataset)}-fold{recipe.fold}-seed{recipe.seed}"
     compression = dataclasses.replace(usual_compression(recipe.network, recipe.dataset), **asked)
     folder = runs / recipe.name / variant_of(recipe).folder
-    return CompressedCell(recipe, folder / name, compression=compression)
+    return CompressedCell(recipe, folder, compression=compression)
 
 
 def usual_compression(network: str, dataset: str) -> Settings:
@@ -163,23 +179,6 @@ def changed_compression(settings: Settings, network: str, dataset: str) -> list[
     usual = dataclasses.asdict(usual_compression(network, dataset))
     given = dataclasses.asdict(settings)
     return [f"{name}={value}" for name, value in given.items() if value != usual[name]]
-
-
-def run_cell(cell: CompressedCell, options: Any) -> bool:
-    """Train, evaluate and compress one cell, as far as it is not done; whether that succeeded."""
-    if not cells.run_cell(cell, options):
-        return False
-    path, compressed, settings = cell.path, cell.compressed, cell.compression
-    if options.smoke:
-        # A few steps are worth less than any rule asks for.
-        path, settings = path.with_name("smoke"), dataclasses.replace(settings, until="drop=0.99")
-        ending = ["--to", path / COMPRESSED, "--smoke", "--force"]
-    elif is_measured(path, compressed):
-        return True
-    else:
-        ending = ["--to", compressed, "--force" if is_of_another(path, compressed) else "--resume"]
-    command = compress_command(path, settings)
-    return cells.keras_audio(*command, *ending, "--data-dir", options.data_dir)
 
 
 def compress_command(path: str | pathlib.Path, settings: Settings) -> list[str]:

@@ -1,25 +1,20 @@
 """What the experiments share: cells of a grid as run folders, the rows of runs, tables of rows.
 
-A cell is trained and evaluated in processes of its own; what is finished is not run again, so the
-same command goes on where it was stopped. Tables are written from all run folders that there are,
-whichever call made them.
+`grid.run_grid` runs what is missing of the cells. Tables are written from all run folders that
+there are, whichever call made them.
 """
 
-import argparse
 import dataclasses
 import functools
 import math
 import pathlib
 import shlex
-import subprocess
-import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from keras_audio.evaluation import Aggregate, aggregate
 from keras_audio.files import folder_name, read_json
-from keras_audio.quiet import import_tensorflow
-from keras_audio.recipes import Recipe, recipe_class, with_settings
+from keras_audio.recipes import Recipe, recipe_class, recipe_differences, with_settings
 from keras_audio.training.run_folder import RunFolder
 
 # The official folds, of data sets with more than one that is held out.
@@ -52,69 +47,55 @@ class Cell:
     path: pathlib.Path
     start: tuple[str, ...] = ()
 
+    def folder(self, smoke: bool = False) -> pathlib.Path:
+        """The folder that its processes write to; a variant has one for all its smoke tests."""
+        return self.path.with_name("smoke") if smoke else self.path
 
-def run_grid(
-    options: argparse.Namespace,
-    found: Iterable[Cell],
-    write_page: Callable[[argparse.Namespace, str], None],
-    *,
-    run: Callable[..., bool] | None = None,
-    prepare: Callable[[Sequence[Cell]], None] | None = None,
-) -> int:
-    """Run what is missing of a grid, then write its page; the exit status.
+    def commands(self, data_dir: str, smoke: bool = False) -> Iterator[list[str]]:
+        """The commands of `keras-audio` that are missing.
 
-    Args:
-        options: As of `grid_options.add_options`.
-        found: The cells asked for; those whose records are not there are left out.
-        write_page: Takes the options, and the sentence that says what was left out.
-        run: Runs a cell, in place of `run_cell`.
-        prepare: Takes the cells that are to be run, before the first is.
-    """
-    import_tensorflow()
-    ready, absent = with_records(found, options.data_dir)
-    if absent:
-        print(absent)
-    if prepare is not None:
-        prepare(ready)
-    failed = run_cells(ready, options, run)
-    if not options.smoke:
-        write_page(options, absent)
-    return list_failed(failed)
+        Each is to be asked for when the one before is done: what it left decides what follows.
 
+        Args:
+            data_dir: Where the records are.
+            smoke: Whether to make a few steps only, in a folder that these may overwrite.
+        """
+        train = [*train_command(self.recipe, self.start), "--data-dir", data_dir]
+        train += ["--run", str(self.folder(smoke))]
+        if smoke:
+            yield [*train, "--smoke", "--force"]
+            return
+        if not self._is_trained():
+            yield [*train, "--resume"]
+        done, metrics = self.path / "done.json", self.path / "metrics.json"
+        if not metrics.is_file() or metrics.stat().st_mtime < done.stat().st_mtime:
+            yield ["evaluate", str(self.path), "--data-dir", data_dir]
 
-def run_cells(
-    cells: Sequence[Cell], options: argparse.Namespace, run: Callable[..., bool] | None = None
-) -> list[pathlib.Path]:
-    """Run what is not done, each cell by `run`, or `run_cell`; the folders of those that failed."""
-    failed, run = [], run or run_cell
-    for number, cell in enumerate(cells, start=1):
-        print(f"[{number}/{len(cells)}] {cell.path}", flush=True)
-        if not (options.tables_only or run(cell, options)):
-            failed.append(cell.path)
-    if options.smoke:
-        print(f"smoke test: {len(cells) - len(failed)} of {len(cells)} passed")
-    return failed
+    def _is_trained(self) -> bool:
+        """Whether the run is finished, and one of this recipe and these first weights.
+
+        What is of another is left to `keras-audio train`, which says in what it differs.
+        """
+        try:
+            run = RunFolder(self.path)
+            if run.finished is None or recipe_differences(run.recipe, self.recipe):
+                return False
+            return not self.start or _first_weights(run) == _digest(self.start[-1])
+        except ValueError:  # no run, or none that can be read
+            return False
 
 
-def run_cell(cell: Cell, options: argparse.Namespace) -> bool:
-    """Train and evaluate one cell, as far as it is not done; whether that succeeded."""
-    path = cell.path
-    command = [*train_command(cell.recipe, cell.start), "--data-dir", options.data_dir]
-    if options.smoke:
-        return keras_audio(*command, "--run", path.with_name("smoke"), "--smoke", "--force")
-    if not keras_audio(*command, "--run", path, "--resume"):
-        return False
-    done, metrics = path / "done.json", path / "metrics.json"
-    if metrics.is_file() and metrics.stat().st_mtime >= done.stat().st_mtime:
-        return True
-    return keras_audio("evaluate", path, "--data-dir", options.data_dir)
+def _first_weights(run: RunFolder) -> str:
+    """The digest of the file that the first weights of a run were taken from."""
+    initial = run.path / "initial.json"
+    return read_json(initial)["sha256"] if initial.is_file() else ""
 
 
-def list_failed(failed: Iterable[pathlib.Path]) -> int:
-    """Name what failed; the exit status."""
-    for path in failed:
-        print(f"failed, run again by the same command: {path}", file=sys.stderr)
-    return 1 if failed else 0
+@functools.cache
+def _digest(init_from: str) -> str:
+    from keras_audio.training.opening import file_digest, source_file  # Keras takes seconds.
+
+    return file_digest(source_file(init_from))
 
 
 def train_command(recipe: Recipe, start: Sequence[str] = ()) -> list[str]:
@@ -368,9 +349,3 @@ def axes(pairs: Iterable[tuple[int, int]]) -> tuple[tuple[int, ...], tuple[int, 
 def trainable_parameters(model) -> int:
     """How many numbers of a Keras model are trained, as the papers count."""
     return sum(math.prod(weight.shape) for weight in model.trainable_weights)
-
-
-def keras_audio(*arguments: Any) -> bool:
-    """Run the command `keras-audio` in a process of its own; whether it succeeded."""
-    command = [sys.executable, "-m", "keras_audio.cli", *map(str, arguments)]
-    return subprocess.run(command).returncode == 0

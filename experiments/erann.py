@@ -21,13 +21,12 @@ Examples:
 """
 
 import argparse
-import dataclasses
 import itertools
 import pathlib
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 import cells
 import erann_tables
@@ -49,8 +48,8 @@ from erann_variants import (
     read_run,
     usual_recipe,
 )
+from grid import expand, run_grid
 
-from keras_audio.quiet import import_tensorflow
 from keras_audio.recipes import ERANN
 
 PAPER_SEEDS = (0, 1, 2)  # "all experiments are repeated three times"
@@ -60,25 +59,26 @@ BENCHMARK = pathlib.Path(__file__).resolve().parent.parent / "benchmarks" / "era
 def main() -> int:
     """Run what is missing, then write the tables."""
     options = parse()
-    import_tensorflow()
-    plan = {dataset: list(grid(dataset, options)) for dataset in datasets(options)}
-    ready, absent = [], {}
+    plan = {dataset: grid(dataset, options) for dataset in datasets(options)}
+    found = itertools.chain(*plan.values())
+    return run_grid(options, found, lambda *_: write_pages(plan, options))
+
+
+def write_pages(plan: dict[str, list[Cell]], options: argparse.Namespace) -> None:
+    """Write rows and tables of all runs on each data set, and measure speed if that is asked for.
+
+    Args:
+        plan: The cells asked for, by data set.
+        options: The options.
+    """
     for dataset, found in plan.items():
-        prepared, absent[dataset] = cells.with_records(found, options.data_dir)
-        ready += prepared
-    for sentence in filter(None, absent.values()):
-        print(sentence)
-    failed = cells.run_cells(ready, options)
-    if options.smoke:
-        return cells.list_failed(failed)
-    for dataset in plan:
         speeds = options.to / "benchmarks" / f"erann_{dataset}.csv"
         if options.speed:
-            measure_speed(dataset, plan[dataset], speeds)
+            measure_speed(dataset, found, speeds)
         runs = cells.evaluated_runs(options.runs / ERANN.name, dataset)
         rows = [read_run(run) for run in runs]
-        result_files.update(erann_tables.KIND, dataset, rows, options.to, absent[dataset])
-    return cells.list_failed(failed)
+        _, absent = cells.with_records(found, options.data_dir)
+        result_files.update(erann_tables.KIND, dataset, rows, options.to, absent)
 
 
 def datasets(options: argparse.Namespace) -> list[str]:
@@ -88,24 +88,20 @@ def datasets(options: argparse.Namespace) -> list[str]:
     return list(dict.fromkeys(TABLES[table] for table in options.tables or TABLES))
 
 
-def grid(dataset: str, options: argparse.Namespace) -> Iterator[Cell]:
+def grid(dataset: str, options: argparse.Namespace) -> list[Cell]:
     """Each cell asked for on a data set, once."""
     tables = options.tables or [number for number, name in TABLES.items() if name == dataset]
     if options.dataset is None:
         tables = [table for table in tables if TABLES[table] == dataset]
-    # Of AudioSet only the evaluation set can be held out, fold 1.
-    folds = options.folds or range(1, cells.FOLDS.get(dataset, 1) + 1)
-    found: dict[pathlib.Path, Cell] = {}
+    variants = []
     for table in tables or [6]:
-        variants = chosen_variants(table, dataset, options)
-        seeds = options.seeds or (PAPER_SEEDS if dataset in TABLES.values() else (0,))
-        for variant, seed, fold in itertools.product(variants, seeds, folds):
+        for variant in chosen_variants(table, dataset, options):
             recipe = build_recipe(variant, dataset, options.set)
-            recipe = dataclasses.replace(recipe, fold=fold, seed=seed)
-            path = options.runs / ERANN.name / folder_name(recipe, variant.start)
-            path /= f"{dataset}-fold{fold}-seed{seed}"
-            found.setdefault(path, Cell(recipe, path, start(variant, options)))
-    yield from found.values()
+            folder = options.runs / ERANN.name / folder_name(recipe, variant.start)
+            variants.append(Cell(recipe, folder, start(variant, options)))
+    # Of AudioSet only the evaluation set can be held out, fold 1.
+    seeds = options.seeds or (PAPER_SEEDS if dataset in TABLES.values() else (0,))
+    return expand(variants, options.folds, seeds)
 
 
 def chosen_variants(table: int, dataset: str, options: argparse.Namespace) -> list[Variant]:

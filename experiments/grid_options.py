@@ -12,6 +12,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data-dir", default="data")
     parser.add_argument("--runs", type=pathlib.Path, default=pathlib.Path("runs"))
     parser.add_argument("--to", type=pathlib.Path, default=pathlib.Path("results"))
+    parser.add_argument(
+        "--jobs", type=_count, default=1, metavar="N", help="cells at a time, which share the cores"
+    )
     parser.add_argument("--smoke", action="store_true", help="a few steps of each cell")
     parser.add_argument("--tables-only", action="store_true", help="train nothing")
 
@@ -54,6 +57,12 @@ def numbers_text(numbers: Sequence[int]) -> str:
     if len(numbers) > 2 and list(numbers) == list(range(numbers[0], numbers[-1] + 1)):
         return f"{numbers[0]}-{numbers[-1]}"
     return ",".join(map(str, numbers))
+
+
+def _count(text: str) -> int:
+    if not re.fullmatch(r"[1-9]\d*", text):
+        raise argparse.ArgumentTypeError(f"a number from 1, not {text!r}")
+    return int(text)
 
 
 def names(known: Sequence[str]) -> Callable[[str], list[str]]:

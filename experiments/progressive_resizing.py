@@ -24,18 +24,17 @@ Examples:
 """
 
 import argparse
-import dataclasses
 import itertools
-import pathlib
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import cells
 import grid_options
 import progressive_resizing_tables
 import result_files
 from cells import Cell
+from grid import expand, run_grid
 from progressive_resizing_variants import (
     METHODS,
     MIXUP,
@@ -46,16 +45,13 @@ from progressive_resizing_variants import (
     variant_of,
 )
 
-from keras_audio.files import folder_name
 from keras_audio.recipes import ProgressiveResizing
 
 
 def main() -> int:
     """Run what is missing, then write the tables."""
     options = parse()
-    return cells.run_grid(
-        options, grid(options), write_page, prepare=lambda ready: label(ready, options)
-    )
+    return run_grid(options, grid(options), write_page, prepare=lambda ready: label(ready, options))
 
 
 def label(ready: Sequence[Cell], options: argparse.Namespace) -> None:
@@ -67,21 +63,16 @@ def label(ready: Sequence[Cell], options: argparse.Namespace) -> None:
                 add_label(cell.path.parent, options.dataset, options.label)
 
 
-def grid(options: argparse.Namespace) -> Iterator[Cell]:
+def grid(options: argparse.Namespace) -> list[Cell]:
     """Each cell asked for, once; fold by fold, so that methods can soon be compared."""
-    found: dict[pathlib.Path, Cell] = {}
-    folds = options.folds or range(1, cells.FOLDS.get(options.dataset, 1) + 1)
     start = ("--init-from", options.init_from) if options.init_from else ()
-    for seed, fold, mixup, method in itertools.product(
-        options.seeds, folds, options.mixup, options.methods
-    ):
+    variants = []
+    for mixup, method in itertools.product(options.mixup, options.methods):
         plan = options.plan.get(method)
         recipe = build_recipe(method, options.dataset, mixup, plan, options.set)
-        recipe = dataclasses.replace(recipe, fold=fold, seed=seed)
         folder = options.runs / recipe.name / variant_of(recipe, options.init_from).folder
-        path = folder / f"{folder_name(recipe.dataset)}-fold{fold}-seed{seed}"
-        found.setdefault(path, Cell(recipe, path, start))
-    yield from found.values()
+        variants.append(Cell(recipe, folder, start))
+    return expand(variants, options.folds, options.seeds, by_fold=True)
 
 
 def write_page(options: argparse.Namespace, absent: str) -> None:
@@ -129,7 +120,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     options.plan = {name: text for names, text in options.plan for name in names}
     try:
-        list(grid(options))
+        grid(options)
     except ValueError as error:
         parser.error(str(error))
     return options

@@ -1,31 +1,34 @@
 """Table II of Naranjo-Alcazar et al. 2019: six residual blocks by four inputs, published and ours.
 
-Each cell is a run folder under `--runs`, trained and evaluated in a process of its own; what is
-finished is not run again, so the same command goes on where it was stopped. Then the tables are
-written from all run folders of that data set and seed, whichever call made them:
-`residual_blocks_<data set>.csv` with a row a run, and `.md` with the grid.
+Each cell is a run folder `<runs>/residual_blocks/<network>-<input>/<data set>-fold<k>-seed<s>`,
+trained and evaluated in processes of its own; what is finished is not run again, so the same
+command goes on where it was stopped. Then `residual_blocks_<data set>.csv`, with a row a run, and
+`.md`, with the grid, are written from all run folders of that data set, whichever call made them.
+Where a data set is not prepared, the page says so.
 
 Examples:
   python experiments/residual_blocks.py --dataset urbansound8k --folds 10
   python experiments/residual_blocks.py --dataset esc10 --folds 1-5 --blocks rb4 --inputs standard
+  python experiments/residual_blocks.py --dataset esc10 --folds 1-5 --seeds 0,1,2 --jobs 2
   python experiments/residual_blocks.py --dataset toy_sounds --folds 1 --smoke
   python experiments/residual_blocks.py --dataset esc10 --networks m3,m5 --inputs standard --folds 1
 """
 
 import argparse
+import itertools
 import pathlib
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import cells
 import grid_options
 import result_files
 from cells import Cell, gathered, percent
+from grid import expand, run_grid
 from held_out import how_chosen, last_score
 
 from keras_audio.evaluation import published_results
-from keras_audio.quiet import import_tensorflow
 from keras_audio.recipes import ResidualBlocks, with_settings
 from keras_audio.training.run_folder import RunFolder
 
@@ -87,44 +90,34 @@ COLUMNS = (
 def main() -> int:
     """Run what is missing, then write the tables."""
     options = parse()
-    failed = cells.run_cells(list(grid(options)), options)
-    if not options.smoke:
-        import_tensorflow()  # counting parameters loads the models
-        rows = read_runs(options.runs, options.dataset, options.seed)
-        result_files.update(KIND, options.dataset, rows, options.to)
-    return cells.list_failed(failed)
+    return run_grid(options, grid(options), write_page)
 
 
-def grid(options: argparse.Namespace) -> Iterator[Cell]:
-    """Each cell asked for."""
+def grid(options: argparse.Namespace) -> list[Cell]:
+    """Each cell asked for, once."""
     settings = [*SETTINGS.get(options.dataset, []), *options.set]
-    for name in [*options.blocks, *options.networks]:
-        for normalization in options.inputs:
-            if name in PLAIN and normalization == "log_mel":
-                continue  # the plain networks take raw audio only
-            for fold in options.folds:
-                variant = {"network": name} if name in PLAIN else {"block": name}
-                recipe = with_settings(
-                    ResidualBlocks(
-                        dataset=options.dataset,
-                        fold=fold,
-                        seed=options.seed,
-                        normalization=normalization,
-                        **variant,
-                    ),
-                    settings,
-                )
-                run = f"{options.dataset}-fold{fold}-seed{options.seed}"
-                yield Cell(recipe, options.runs / recipe.name / f"{name}-{normalization}" / run)
+    variants = []
+    for name, normalization in itertools.product(
+        [*options.blocks, *options.networks], options.inputs
+    ):
+        if name in PLAIN and normalization == "log_mel":
+            continue  # the plain networks take raw audio only
+        variant = {"network": name} if name in PLAIN else {"block": name}
+        usual = ResidualBlocks(dataset=options.dataset, normalization=normalization, **variant)
+        recipe = with_settings(usual, settings)
+        variants.append(Cell(recipe, options.runs / recipe.name / f"{name}-{normalization}"))
+    return expand(variants, options.folds, options.seeds)
 
 
-def read_runs(runs: pathlib.Path, dataset: str, seed: int) -> list[dict]:
-    """The rows of all finished and evaluated runs on a data set, whichever call made them.
+def write_page(options: argparse.Namespace, absent: str) -> None:
+    """Write rows and tables of all runs on a data set."""
+    rows = read_runs(options.runs, options.dataset)
+    result_files.update(KIND, options.dataset, rows, options.to, absent)
 
-    Those of other seeds are left out: a mean over folds would count a fold twice.
-    """
-    found = cells.evaluated_runs(runs / ResidualBlocks.name, dataset)
-    return [read_run(run) for run in found if run.recipe.seed == seed]
+
+def read_runs(runs: pathlib.Path, dataset: str) -> list[dict]:
+    """The rows of all finished and evaluated runs on a data set, whichever call made them."""
+    return [read_run(run) for run in cells.evaluated_runs(runs / ResidualBlocks.name, dataset)]
 
 
 def read_run(run: RunFolder) -> dict:
@@ -174,13 +167,17 @@ def page(rows: list[dict], dataset: str, absent: str, results: pathlib.Path) -> 
 
 def markdown(rows: list[dict], dataset: str, absent: str = "") -> str:
     """The grid of Table II, with the paper's number, the original code's and ours in each cell."""
+    several_seeds = len({int(row["seed"]) for row in rows}) > 1
     lines = [
         f"# Residual blocks on {dataset}",
         "",
         "Validation accuracy in percent. In each cell: the paper's (UrbanSound8K, fold 10) / the "
         "original public Keras code's, where there is one (UrbanSound8K, fold 10) / ours on "
-        f"{dataset}, mean and standard deviation over the folds run.",
+        f"{dataset}, mean and standard deviation over the folds run"
+        + (", and over the seeds." if several_seeds else "."),
     ]
+    if absent:
+        lines += ["", f"{absent[0].upper()}{absent[1:]}."]
     if dataset != "urbansound8k":
         lines += [
             "",
@@ -203,7 +200,8 @@ def markdown(rows: list[dict], dataset: str, absent: str = "") -> str:
         how_chosen(rows, _HOW_CHOSEN, "epoch"),
         "",
     ]
-    titles = ["network", "input", "fold", "accuracy", "last epoch", "mAP"]
+    seed_column = ["seed"] if several_seeds else []
+    titles = ["network", "input", "fold", *seed_column, "accuracy", "last epoch", "mAP"]
     lines += cells.markdown_table(
         [*titles, "best epoch", "epochs", "minutes"],
         (
@@ -211,6 +209,7 @@ def markdown(rows: list[dict], dataset: str, absent: str = "") -> str:
                 row["block"] or row["network"],
                 INPUTS[row["input"]],
                 row["fold"],
+                *(row[name] for name in seed_column),
                 percent(row["accuracy"]),
                 percent(row["last_epoch_accuracy"]),
                 percent(row["mean_average_precision"]),
@@ -221,8 +220,8 @@ def markdown(rows: list[dict], dataset: str, absent: str = "") -> str:
             for row in rows
         ),
     )
-    lines += ["", cells.hardware_line(rows), ""]
     if rows:
+        lines += ["", cells.hardware_line(rows), ""]
         lines += cells.commands_section(commands(rows, dataset))
     return "\n".join(lines)
 
@@ -236,22 +235,25 @@ _HOW_CHOSEN = (
 def commands(rows: Sequence[dict], dataset: str) -> list[str]:
     """The shell commands that make these rows from nothing."""
     lines = [cells.prepare_command(dataset, ResidualBlocks.sample_rate)]
-    # One command covers a grid: the folds of a cell, then the networks with these folds, then the
-    # inputs with these networks.
+    # One command covers a grid: the folds and seeds of a cell, then the networks with these, then
+    # the inputs with these networks.
     cells_run = gathered(
-        ((_extra(row), row["input"], row["block"] or row["network"]), int(row["fold"]))
+        (
+            (_extra(row), row["input"], row["block"] or row["network"]),
+            (int(row["fold"]), int(row["seed"])),
+        )
         for row in rows
     )
     columns = gathered(
-        ((extra, tuple(sorted(folds)), key), name)
-        for (extra, key, name), folds in cells_run.items()
+        ((extra, *cells.axes(pairs), key), name) for (extra, key, name), pairs in cells_run.items()
     )
     grids = gathered(
-        ((extra, folds, tuple(names)), key) for (extra, folds, key), names in columns.items()
+        ((extra, folds, seeds, tuple(names)), key)
+        for (extra, folds, seeds, key), names in columns.items()
     )
-    for (extra, folds, names), inputs in grids.items():
+    for (extra, folds, seeds, names), inputs in grids.items():
         line = ["python", "experiments/residual_blocks.py", "--dataset", dataset]
-        line += ["--folds", grid_options.numbers_text(folds)]
+        line += grid_options.axes_options(folds, seeds)
         for option, known in (("--blocks", BLOCKS), ("--networks", PLAIN)):
             if chosen := [name for name in names if name in known]:
                 line += [option, ",".join(chosen)]
@@ -263,9 +265,8 @@ def _extra(row: dict) -> tuple[str, ...]:
     """The options that give a row's recipe what neither its cell nor `SETTINGS` does."""
     recipe = cells.recipe_of(row)
     usual = with_settings(ResidualBlocks(), SETTINGS.get(row["dataset"], []))
-    seed = ("--seed", str(recipe.seed)) if recipe.seed else ()
     changed = cells.changed_settings(recipe, usual, CELL_FIELDS)
-    return (*seed, *(f"--set={text}" for text in changed))
+    return tuple(f"--set={text}" for text in changed)
 
 
 def _cell(rows: list[dict], name: str, key: str) -> str:
@@ -296,7 +297,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         "--networks", type=grid_options.names(PLAIN), default=[], help="plain nets: m3,m5,..."
     )
     parser.add_argument("--inputs", type=grid_options.names(tuple(INPUTS)), default=list(INPUTS))
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=grid_options.numbers, default=[0], help="such as 0,1,2")
     grid_options.add_options(parser)
     options = parser.parse_args(arguments)
     if options.blocks is None:

@@ -20,17 +20,16 @@ Examples:
 """
 
 import argparse
-import dataclasses
 import itertools
-import pathlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import cells
 import grid_options
 import result_files
 import two_path_tables
 from cells import Cell
+from grid import expand, run_grid
 from two_path_variants import (
     ABLATIONS,
     SCENES,
@@ -43,32 +42,27 @@ from two_path_variants import (
     variant_of,
 )
 
-from keras_audio.files import folder_name
 from keras_audio.recipes import TwoPath
 
 
 def main() -> int:
     """Run what is missing, then write the tables."""
     options = parse()
-    return cells.run_grid(options, grid(options), write_page)
+    return run_grid(options, grid(options), write_page)
 
 
-def grid(options: argparse.Namespace) -> Iterator[Cell]:
+def grid(options: argparse.Namespace) -> list[Cell]:
     """Each cell asked for, once."""
-    found: dict[pathlib.Path, Cell] = {}
+    variants = []
     names = datasets(options.dataset, options.tasks)
     for dataset, variant in itertools.product(names, options.variants):
-        folds = options.folds or range(1, cells.FOLDS.get(dataset, 1) + 1)
         recipe = build_recipe(variant, dataset, options.set)
         if options.equal_parameters and recipe.paths == 1:
             # Where nothing is prepared nothing is trained, of whatever width.
             classes = cells.prepared_classes(recipe, options.data_dir) or 10
             recipe = at_equal_parameters(recipe, classes)
-        folder = options.runs / TwoPath.name / variant_of(recipe).folder
-        for seed, fold in itertools.product(options.seeds, folds):
-            path = folder / f"{folder_name(dataset)}-fold{fold}-seed{seed}"
-            found.setdefault(path, Cell(dataclasses.replace(recipe, fold=fold, seed=seed), path))
-    yield from found.values()
+        variants.append(Cell(recipe, options.runs / TwoPath.name / variant_of(recipe).folder))
+    return expand(variants, options.folds, options.seeds)
 
 
 def datasets(name: str, tasks: Sequence[str] = TASKS) -> list[str]:

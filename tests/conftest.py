@@ -49,7 +49,14 @@ LONGEST = (
     *("test_iterations", "test_train", "test_contract", "test_compression", "test_cli"),
     *("test_fine_tuning", "test_training_stages", "test_range_test_run", "test_cli_compress"),
     *("test_export", "test_free_length", "test_stages", "test_ensemble", "test_augment_in_graphs"),
-    *("test_held_zeros", "test_resnet", "test_litert", "test_predict", "test_evaluate"),
+    *(
+        "test_held_zeros",
+        "test_grid_of_runs",
+        "test_resnet",
+        "test_litert",
+        "test_predict",
+        "test_evaluate",
+    ),
 )
 
 

@@ -2,7 +2,8 @@
 
 import dataclasses
 
-from binaural_waveforms_cells import build_cell, build_recipe, derived, read_runs
+from binaural_waveforms_cells import build_recipe, build_variant, derived, read_runs
+from grid import expand
 
 from keras_audio.evaluation.compression import Stage, write_stages
 from keras_audio.files import write_json, write_text
@@ -67,7 +68,7 @@ def stages(accuracy, rounds=2, smaller=1.0):
 def write_run(runs, network, dataset, found, fold=1, seed=0, settings=(), **asked):
     """The folder of a run and its compression with stages that were measured."""
     recipe = build_recipe(network, dataset, [f"fold={fold}", f"seed={seed}", *settings])
-    cell = build_cell(recipe, runs, asked)
+    (cell,) = expand([build_variant(recipe, runs, asked)], [fold], [seed])
     path, compressed = cell.path, cell.compressed
     for folder in (path, compressed):
         write_json(folder / "environment.json", ENVIRONMENT | {"commit": folder.name[:10]})

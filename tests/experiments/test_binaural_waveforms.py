@@ -5,6 +5,7 @@ import doctest
 import os
 import pathlib
 import shlex
+import shutil
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ import binaural_waveforms_cells
 import binaural_waveforms_plot
 import binaural_waveforms_tables
 import cells
+import grid
 import pytest
 from binaural_waveforms_cells import (
     compress_command,
@@ -140,44 +142,42 @@ def test_what_is_not_measured_is_left_out(experiment, tmp_path, monkeypatch, cap
     assert (results / "binaural_waveforms_esc10.svg").read_text().startswith("<svg")
 
 
-def test_a_compression_is_done_once_and_again_for_another_network(
-    experiment, tmp_path, monkeypatch
-):
-    commands = []
-    monkeypatch.setattr(cells, "run_cell", lambda cell, options: True)
-    monkeypatch.setattr(cells, "keras_audio", lambda *command: commands.append(command) or True)
+def test_a_compression_is_done_once_and_again_for_another_network(experiment, tmp_path):
     arguments = ["--dataset", "esc10", "--networks", "b", "--folds", "1", "--data-dir", "there"]
     options = experiment.parse([*arguments, "--runs", str(tmp_path)])
     (cell,) = experiment.grid(options)
 
-    def run():
-        commands.clear()
-        assert binaural_waveforms_cells.run_cell(cell, options)
-        return commands
+    def missing():
+        return list(cell.commands(options.data_dir))
 
-    usual = ["compress", str(cell.path), "--rate=0.1", "--until=drop=0.01"]
-    usual += ["--to", cell.compressed]
-    (command,) = run()
-    assert list(command) == [*usual, "--resume", "--data-dir", "there"]
     write_run(tmp_path, "b", "esc10", stages(0.8))
-    assert run() == []
+    assert missing() == []
+    shutil.rmtree(cell.compressed)
+    usual = ["compress", str(cell.path), "--rate=0.1", "--until=drop=0.01"]
+    usual += ["--to", str(cell.compressed)]
+    assert missing() == [[*usual, "--resume", "--data-dir", "there"]]
+    write_run(tmp_path, "b", "esc10", stages(0.8))
     # Stages older than the end of the compression.
     write_json(
         cell.compressed / "compression.json", read_json(cell.compressed / "compression.json")
     )
     later = (cell.compressed / "compression.json").stat().st_mtime + 5
     os.utime(cell.compressed / "compression.json", (later, later))
-    (command,) = run()
+    (command,) = missing()
     assert "--resume" in command
     write_text(cell.path / "model.keras", "weights of another training")
-    (command,) = run()
+    (command,) = missing()
     assert "--force" in command and "--resume" not in command
+    # A smoke test writes elsewhere, by a rule that a few steps meet.
+    train, compress = cell.commands("there", smoke=True)
+    assert train[-4:] == ["--run", str(cell.path.with_name("smoke")), "--smoke", "--force"]
+    assert compress[1] == train[-3] and "--until=drop=0.99" in compress and "--force" in compress
 
 
 def test_a_data_set_without_records_has_the_reports_numbers(
     experiment, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr(cells, "run_cell", lambda *_: pytest.fail("there is nothing to train on"))
+    monkeypatch.setattr(grid, "Process", lambda *_: pytest.fail("there is nothing to train on"))
     assert call(experiment, monkeypatch, tmp_path) == 0
     results = tmp_path / "results"
     text = (results / f"binaural_waveforms_{TAU}.md").read_text("utf-8")

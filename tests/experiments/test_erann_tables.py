@@ -8,6 +8,7 @@ import sys
 import cells
 import erann_tables
 import erann_variants
+import grid
 import pytest
 from erann_variants import Variant, build_recipe, published
 
@@ -259,7 +260,7 @@ def test_rows_without_records_say_so(experiment, sizes, tmp_path, monkeypatch, c
     command = ["erann.py", "--tables", "9", "--data-dir", str(tmp_path / "data")]
     command += ["--runs", str(tmp_path / "runs"), "--to", str(tmp_path / "results")]
     monkeypatch.setattr(sys, "argv", command)
-    monkeypatch.setattr(cells, "run_cell", lambda *_: pytest.fail("there is nothing to train on"))
+    monkeypatch.setattr(grid, "Process", lambda *_: pytest.fail("there is nothing to train on"))
     assert experiment.main() == 0
     text = (tmp_path / "results" / "erann_ravdess.md").read_text("utf-8")
     assert f"Not run: ravdess is not prepared in {tmp_path / 'data'}/" in text

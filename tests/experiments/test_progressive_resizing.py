@@ -4,6 +4,7 @@ import doctest
 import shlex
 
 import cells
+import grid
 import progressive_resizing_tables
 import progressive_resizing_variants
 import pytest
@@ -125,7 +126,7 @@ def test_what_is_trained_is_labelled(experiment, tmp_path, monkeypatch):
     command += [str(tmp_path / "runs"), "--to", str(tmp_path / "results"), *SHORT]
     monkeypatch.setattr(cells, "with_records", lambda found, _: (list(found), ""))
     ran = []
-    monkeypatch.setattr(cells, "run_cell", lambda cell, _: ran.append(cell) or True)
+    monkeypatch.setattr(grid, "run_cells", lambda ready, _: (ran.extend(ready) or [], None))
 
     def main(*arguments):
         monkeypatch.setattr("sys.argv", [*command, *arguments])

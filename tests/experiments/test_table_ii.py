@@ -6,10 +6,10 @@ import shlex
 import sys
 
 import cells
+import grid
 import pytest
 
 from keras_audio.cli import main
-from keras_audio.cli_parser import build_parser
 from keras_audio.recipes import recipe_from_dict, with_settings
 
 
@@ -100,15 +100,15 @@ def test_the_commands_make_the_rows(experiment):
     ]
     rows += [row("", 1, 0.8, network="m3")]
     other = row("rb2", 5, 0.8)
-    rows += [other | {"command": other["command"] + " --set=l2=0.5 --set=seed=7"}]
+    rows += [other | {"seed": 7, "command": other["command"] + " --set=l2=0.5 --set=seed=7"}]
     text = experiment.markdown(rows, "esc10")
     script = "python experiments/residual_blocks.py --dataset esc10 --folds"
     assert text.split("```bash\n")[1].splitlines()[:-1] == [
         "keras-audio prepare esc10 --source ESC-10-master --sample-rate 8000",
-        f"{script} 1-3 --blocks rb4 --inputs standard",
-        f"{script} 1 --blocks rb1,rb6 --inputs none,max_abs",
-        f"{script} 1 --networks m3 --inputs standard",
-        f"{script} 5 --blocks rb2 --inputs standard --seed 7 --set=l2=0.5",
+        f"{script} 1-3 --seeds 0 --blocks rb4 --inputs standard",
+        f"{script} 1 --seeds 0 --blocks rb1,rb6 --inputs none,max_abs",
+        f"{script} 1 --seeds 0 --networks m3 --inputs standard",
+        f"{script} 5 --seeds 7 --blocks rb2 --inputs standard --set=l2=0.5",
     ]
     # And the script takes them.
     made = set()
@@ -126,52 +126,44 @@ def test_sets_of_ones_own_are_prepared_as_such(experiment):
     )
 
 
-def small(toy_data, folder, monkeypatch):
-    """The command line of a grid of one small network, to be called in this process."""
-    command = ["residual_blocks.py", "--dataset", "toy_sounds", "--folds", "1"]
-    command += ["--networks", "m3", "--inputs", "standard", "--data-dir", toy_data]
-    command += ["--set", "epochs=1", "--set", "first_stride=16", "--set", "duration=0.5"]
-    command += ["--runs", folder / "runs", "--to", folder / "results"]
-    monkeypatch.setattr(sys, "argv", list(map(str, command)))
-    return sys.argv
+def test_seeds_are_a_column_where_there_are_several(experiment):
+    rows = [
+        row("rb4", fold, fold / 10 + seed / 100, seed=seed) for fold in (7, 8) for seed in (0, 1)
+    ]
+    text = experiment.markdown(rows, "esc10")
+    assert "| network | input | fold | seed | accuracy |" in text
+    assert "| rb4 | raw, mean 0 std 1 | 7 | 1 | 71.00 |" in text
+    # A fold's value is its mean over the seeds.
+    assert "**75.5 ± 7.1 (folds) ± 0.7 (seeds)** (4)" in text
+    assert "--folds 7,8 --seeds 0,1 --blocks rb4" in text
+    assert "| seed |" not in experiment.markdown(rows[::2], "esc10")
 
 
-def test_a_smoke_run_on_toy_sounds(experiment, toy_data, tmp_path, monkeypatch, capsys):
-    small(toy_data, tmp_path, monkeypatch).append("--smoke")
-    called = []
-    monkeypatch.setattr(cells, "keras_audio", lambda *command: called.append(command) or True)
+def test_what_is_not_prepared_is_said(experiment, tmp_path, monkeypatch, capsys):
+    command = ["residual_blocks.py", "--data-dir", "nowhere", "--to", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", [*command, "--runs", str(tmp_path / "runs")])
     assert experiment.main() == 0
-    assert "1 of 1 passed" in capsys.readouterr().out
-    assert not (tmp_path / "results").exists()
-    (command,) = called
-    asked = build_parser().parse_args(list(map(str, command)))
-    assert (asked.smoke, asked.force, asked.recipe) == (True, True, "residual_blocks")
-
-
-def test_commands_run_in_processes_of_their_own(capfd):
-    assert cells.keras_audio("datasets", "--json")
-    assert "toy_sounds" in capfd.readouterr().out
-    assert not cells.keras_audio("evaluate", "nowhere")
+    assert "not run: urbansound8k is not prepared in nowhere/" in capsys.readouterr().out
+    text = (tmp_path / "residual_blocks_urbansound8k.md").read_text("utf-8")
+    assert "Not run: urbansound8k is not prepared in nowhere/" in text and "Hardware" not in text
 
 
 def test_tables_are_written_from_the_run_folders(experiment, toy_data, tmp_path, monkeypatch):
-    small(toy_data, tmp_path, monkeypatch)
-    with monkeypatch.context() as patch:
-        patch.setattr(cells, "keras_audio", lambda *command: main(list(map(str, command))) == 0)
-        assert experiment.main() == 0
-    (line,) = experiment.KIND.read("toy_sounds", tmp_path / "results")
-    folder = next((tmp_path / "runs").rglob("metrics.json"))
-    assert float(line["accuracy"]) == pytest.approx(
-        json.loads(folder.read_text())["accuracy"], abs=1e-4
-    )
-    # What is finished is not run again: the same command only reads.
-    before = folder.stat().st_mtime_ns
-    monkeypatch.setattr(cells, "keras_audio", lambda verb, *_: verb == "train")
+    command = ["residual_blocks.py", "--dataset", "toy_sounds", "--folds", "1", "--data-dir"]
+    command += [toy_data, "--networks", "m3", "--inputs", "standard", "--set", "epochs=1"]
+    command += ["--set", "first_stride=16", "--set", "duration=0.5"]
+    command += ["--runs", tmp_path / "runs", "--to", tmp_path / "results"]
+    monkeypatch.setattr(sys, "argv", list(map(str, command)))
+    (cell,) = experiment.grid(experiment.parse())
+    for missing in cell.commands(str(toy_data)):
+        assert main(missing) == 0
+    monkeypatch.setattr(grid, "Process", lambda *_: pytest.fail("all is done"))
     assert experiment.main() == 0
-    assert folder.stat().st_mtime_ns == before
-    # Another seed's runs are no more folds, and what trains on is no result yet.
+    (line,) = experiment.KIND.read("toy_sounds", tmp_path / "results")
+    metrics = json.loads((cell.path / "metrics.json").read_text())
+    assert float(line["accuracy"]) == pytest.approx(metrics["accuracy"], abs=1e-4)
+    # What trains on is no result yet.
     runs = tmp_path / "runs"
-    assert len(experiment.read_runs(runs, "toy_sounds", 0)) == 1
-    assert experiment.read_runs(runs, "toy_sounds", 1) == []
-    os.remove(folder.with_name("done.json"))
-    assert experiment.read_runs(runs, "toy_sounds", 0) == []
+    assert len(experiment.read_runs(runs, "toy_sounds")) == 1
+    os.remove(cell.path / "done.json")
+    assert experiment.read_runs(runs, "toy_sounds") == []

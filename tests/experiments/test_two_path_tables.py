@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import cells
+import grid
 import numpy as np
 import pytest
 import two_path_tables
@@ -282,7 +283,7 @@ def test_scenes_without_records_say_so(experiment, tmp_path, monkeypatch, capsys
     command = ["two_path.py", "--data-dir", str(tmp_path / "data"), "--tasks", "1a,1c"]
     command += ["--runs", str(tmp_path / "runs"), "--to", str(tmp_path / "results")]
     monkeypatch.setattr(sys, "argv", command)
-    monkeypatch.setattr(cells, "run_cell", lambda *_: pytest.fail("there is nothing to train on"))
+    monkeypatch.setattr(grid, "Process", lambda *_: pytest.fail("there is nothing to train on"))
     assert experiment.main() == 0
     text = (tmp_path / "results" / "two_path_tau_urban_2019.md").read_text("utf-8")
     assert f"Not run: tau_urban_2019/1a is not prepared in {tmp_path / 'data'}/" in text
