@@ -4,7 +4,15 @@ import argparse
 import shutil
 
 import keras_audio
-from keras_audio import cli_check, cli_data_service, cli_fetch, cli_find_lr, cli_prepare
+from keras_audio import (
+    cli_check,
+    cli_data_service,
+    cli_fetch,
+    cli_find_lr,
+    cli_import,
+    cli_parity,
+    cli_prepare,
+)
 from keras_audio.cli_types import (
     add_data_dir,
     add_dataset,
@@ -39,7 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=keras_audio.__version__)
     verbs = parser.add_subparsers(metavar="VERB", dest="verb", required=True)
-    before = (_demo, _datasets, _fetch, _prepare, _check, _models, _find_lr)
+    before = (_demo, _datasets, _fetch, _prepare, _check, _models, _find_lr, _originals)
     for add in (*before, _train, _evaluate, _compress, _export, _predict, _data_service):
         add(verbs)
     return parser
@@ -124,6 +132,12 @@ def _find_lr(verbs) -> None:
     summary = "Find the learning rate of a recipe by a range test"
     verb = _verb(verbs, "find-lr", summary, cli_find_lr.EXAMPLES, cli_find_lr.DESCRIPTION)
     cli_find_lr.add_find_lr(verb)
+
+
+def _originals(verbs) -> None:
+    for name, module in (("import", cli_import), ("parity", cli_parity)):
+        verb = _verb(verbs, name, module.SUMMARY, module.EXAMPLES, module.DESCRIPTION)
+        module.add_options(verb)
 
 
 _TRAIN_EXAMPLES = """\
