@@ -161,12 +161,12 @@ def _check_archive(path) -> None:
             members = archive.infolist()
     except Exception as error:  # of any kind: the bytes may be anything
         raise _refused(path, "damaged, or no state dict") from error
+    if any(member.filename.endswith("/constants.pkl") for member in members):
+        raise _refused(path, "a TorchScript program: code in a file is never run")
     # PyTorch compresses nothing, so that all members together are no larger than the file.
     packed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
     if packed or sum(member.file_size for member in members) > os.path.getsize(path):
         raise _refused(path, "its members claim more bytes than the file has")
-    if any(member.filename.endswith("/constants.pkl") for member in members):
-        raise _refused(path, "a TorchScript program: code in a file is never run")
 
 
 @contextlib.contextmanager
