@@ -10,9 +10,10 @@ import pytest
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 # What the tests of several rooms use: the harness of the networks, broken and untrained runs, a
-# server that misbehaves.
+# server that misbehaves, original networks.
 sys.path += [
-    str(REPOSITORY / "tests" / room) for room in ("models", "training", "evaluation", "data_prep")
+    str(REPOSITORY / "tests" / room)
+    for room in ("models", "training", "evaluation", "data_prep", "importers")
 ]
 
 

@@ -119,13 +119,13 @@ class _Largest:
 
     def add(self, first: int, answer: np.ndarray, recorded: Recording) -> None:
         """Compare the answers to the clips from `first` on."""
-        expected = self.expected[first : first + len(answer)]
-        if expected.shape != answer.shape or len(self.expected) != recorded.shapes[_INPUT][0]:
-            wanted = (recorded.shapes[_INPUT][0], *answer.shape[1:])
+        wanted = (recorded.shapes[_INPUT][0], *answer.shape[1:])
+        if self.expected.shape != wanted:
             raise ValueError(
                 f"Expected a recording of {self.layer} of shape {wanted}. "
                 f"Received: {self.array} of shape {self.expected.shape} in {recorded.path}"
             )
+        expected = self.expected[first : first + len(answer)]
         difference = np.abs(answer - expected)
         # The first that is not a number is the largest.
         place = np.unravel_index(np.argmax(difference), difference.shape)
@@ -145,14 +145,17 @@ def _bare_network(original: Original, recorded: Recording) -> keras.Model:
     """Build the network that takes the recorded input: features of four axes, or waveforms."""
     shape, arguments = recorded.shapes.get(_INPUT), dict(original.arguments)
     expected = [(None, None, original.channels)]
-    if (bare := model_info(original.model).feature_shape) is not None:
+    info = model_info(original.model)
+    if (bare := info.feature_shape) is not None:
         # ImageNet's networks see one channel three times, or three.
         seen = dict.fromkeys([original.input_channels] + original.is_resnet * [original.channels])
         expected += [(None, bare[0], None, channels) for channels in seen]
-    if not any(_fits(shape, wanted) for wanted in expected):
+    short = shape is not None and len(shape) == 3 and shape[1] < info.min_samples
+    if short or not any(_fits(shape, wanted) for wanted in expected):
         listed = " or ".join(map(_text, expected))
         raise ValueError(
-            f"Expected the input {_INPUT} of {original.model}, {listed}. "
+            f"Expected the input {_INPUT} of {original.model}, {listed}, of {info.min_samples} "
+            "samples at least. "
             f"Received: {_INPUT} of shape {shape} in {recorded.path}"
         )
     features = len(shape) == 4

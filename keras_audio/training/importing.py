@@ -56,12 +56,13 @@ def import_run(
         ValueError: Expected a Keras 2 HDF5 file that fits. Received: path=m3.h5 (no such file)
     """
     path, labels = pathlib.Path(to), list(labels)
+    _check_free(path, force)
     original = read_original(file, recipe.model_name, arrays_only=arrays_only)
     check_labels(labels, original)
     model = recipe.build_model(len(labels))
     load_original(model, original)
     with locked(lock_of(path), "import into this folder"):
-        _check_free(path, force)
+        _check_free(path, force)  # of another import, which was quicker
         with replacing(path) as temporary:
             temporary.mkdir()
             model.save(temporary / "model.keras")
