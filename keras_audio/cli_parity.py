@@ -49,7 +49,7 @@ def add_options(verb: argparse.ArgumentParser) -> None:
 
 def parity(options: argparse.Namespace) -> int:
     """Compare and print; 1 if a difference is above the tolerance."""
-    from keras_audio.evaluation.parity import measure_parity
+    from keras_audio.evaluation import measure_parity
     from keras_audio.tables import text_table
 
     asked = {}

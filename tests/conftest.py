@@ -49,6 +49,7 @@ collect_ignore = ["training/joint_batches.py"]
 LONGEST = (
     *("test_iterations", "test_train", "test_contract", "test_compression", "test_cli"),
     *("test_fine_tuning", "test_training_stages", "test_range_test_run", "test_cli_compress"),
+    *("test_cli_import", "test_hostile_files", "test_importing"),
     *("test_export", "test_free_length", "test_stages", "test_ensemble", "test_augment_in_graphs"),
     *("test_held_zeros", "test_resnet", "test_litert", "test_predict", "test_evaluate"),
 )

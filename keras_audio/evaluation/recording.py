@@ -26,8 +26,8 @@ class Recording:
         >>> path = pathlib.Path(tempfile.mkdtemp(), "io.npz")
         >>> np.savez(path, x=np.ones((2, 3)))
         >>> with Recording(path) as recording:
-        ...     recording.shapes, recording.read("x").sum()
-        ({'x': (2, 3)}, 6.0)
+        ...     recording.shapes, recording.read("x").tolist()
+        ({'x': (2, 3)}, [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]])
     """
 
     def __init__(self, path: str | os.PathLike) -> None:
