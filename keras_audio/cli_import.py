@@ -99,12 +99,12 @@ def import_(options: argparse.Namespace) -> None:
         arrays_only=options.arrays_only,
         force=options.force,
     )
-    split = "its clips known" if run.split else f"not prepared in {options.data_dir}"
+    known = "its clips known" if run.split else "its clips not known: its classes are enough"
     print(
         f"{original.model} of {original.classes} classes, for waveforms at {recipe.sample_rate} Hz "
         f"of {recipe.channels} channel(s)"
     )
-    print(f"to be measured on {recipe.dataset}, fold {recipe.fold} ({split})")
+    print(f"to be measured on {recipe.dataset}, fold {recipe.fold} ({known})")
     print(f"imported: {run.path}")
     print(f"next: keras-audio predict {run.path} FILE")
 

@@ -19,6 +19,7 @@ _LARGEST_CONFIG = 16 * 2**20
 # Of layers or of arrays. The largest original has 150 layers, and 50 MB with its optimizer.
 _MOST_NAMES = 10_000
 _LARGEST_LIST = 8 * 2**30
+_ARRAYS_ONLY = "--arrays-only reads the arrays alone and never the code"
 _EXPECTED = "Expected a Keras 2 HDF5 file that fits. "
 
 
@@ -76,12 +77,12 @@ def _check_no_code(file: h5py.File, path) -> None:
     try:
         config = json.loads(_small_text(file, "model_config", path))
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise refused(path, "its model_config cannot be read; arrays_only leaves it be") from error
+        raise refused(path, f"its model_config cannot be read; {_ARRAYS_ONLY}") from error
     name = code_in_config(config)
     if name is not None:
         raise refused(
             path,
-            f"its layer {name} is a Lambda, which holds code; arrays_only reads the arrays alone",
+            f"its layer {name} is a Lambda, which holds code; {_ARRAYS_ONLY}",
         )
 
 
