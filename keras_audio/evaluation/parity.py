@@ -158,10 +158,11 @@ def _bare_network(original: Original, recorded: Recording) -> keras.Model:
             "samples at least. "
             f"Received: {_INPUT} of shape {shape} in {recorded.path}"
         )
-    features = len(shape) == 4
-    if features and original.is_resnet:
+    kind = "features" if len(shape) == 4 else "waveform"
+    if kind == "features" and original.is_resnet:
         arguments["channels"] = shape[-1]
-    kind = "features" if features else "waveform"
+    if kind == "waveform" and "sample_rate" in info.arguments:
+        arguments["sample_rate"] = original.sample_rate
     return create_model(original.model, original.classes, input=kind, **arguments)
 
 

@@ -68,6 +68,15 @@ class Original:
         return self.input_channels // _features_per_channel(self.model)
 
     @property
+    def sample_rate(self) -> int:
+        """Of the waveforms that the network was made for. No file tells; it follows from the task.
+
+        The two-path networks of one channel are those of DCASE 2019 tasks 1b and 1c.
+        """
+        mono = self.model == "two_path_resnet" and self.channels == 1
+        return 44100 if mono else model_info(self.model).sample_rate
+
+    @property
     def arguments(self) -> dict[str, Any]:
         """Arguments of `create_model` with which the network has the shapes of the file."""
         if not self.is_resnet:

@@ -127,6 +127,17 @@ def test_two_path_network_on_features_and_on_waveforms(tmp_path):
     assert row.absolute > 1e-3  # other sounds
 
 
+@pytest.mark.parametrize(("channels", "sample_rate"), [(1, 44100), (2, 48000)])
+def test_waveforms_have_the_rate_of_the_task(channels, sample_rate, tmp_path):
+    file = save(tmp_path / "two.h5", two_path(10, noise(1, 128, 16, 3 * channels)))
+    x = noise(1, 20_000, channels)
+    model = create_model("two_path_resnet", 10, channels=channels, sample_rate=sample_rate)
+    load_original(model, read_original(file, "two_path_resnet"))
+    np.savez(tmp_path / "io.npz", x=x, y=np.array(model(x)))
+    (row,) = measure_parity(file, "two_path_resnet", tmp_path / "io.npz").rows
+    assert row.absolute < 1e-6
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_resnet_on_one_channel_and_on_three(channels, tmp_path):
     torch = pytest.importorskip("torch", reason=REASON)
