@@ -201,10 +201,10 @@ def _classes(dataset: str, data_dir: str, form: tuple[tuple[str, Any], ...]) -> 
 
 
 def evaluated_runs(folder: pathlib.Path, dataset: str) -> list[RunFolder]:
-    """The finished and evaluated runs `<folder>/<cell>/<data set>-fold*`, sorted."""
+    """The trained and evaluated runs `<folder>/<cell>/<data set>-fold*`, sorted; no imports."""
     paths = sorted(folder.glob(f"*/{folder_name(dataset)}-fold*/metrics.json"))
     found = [RunFolder(path.parent) for path in paths]
-    return [run for run in found if run.finished]
+    return [run for run in found if run.finished and run.imported is None]
 
 
 def start_of(run: RunFolder) -> tuple[str, ...]:

@@ -17,7 +17,9 @@ from keras_audio.cli_check import check
 from keras_audio.cli_data_service import data_service
 from keras_audio.cli_fetch import fetch
 from keras_audio.cli_find_lr import find_lr
+from keras_audio.cli_import import import_
 from keras_audio.cli_litert import export_run_to_litert
+from keras_audio.cli_parity import parity
 from keras_audio.cli_parser import build_parser
 from keras_audio.cli_prepare import datasets, prepare
 from keras_audio.cli_recipe import asked_recipe
@@ -365,9 +367,9 @@ def demo(options: argparse.Namespace) -> int:
 
 
 _VERBS = {
-    verb.__name__.replace("_", "-"): verb
+    verb.__name__.strip("_").replace("_", "-"): verb
     for verb in (
-        *(demo, datasets, fetch, prepare, check, models, find_lr),
+        *(demo, datasets, fetch, prepare, check, models, find_lr, import_, parity),
         *(train, evaluate, card, compress, export, predict, data_service),
     )
 }

@@ -10,6 +10,8 @@ from keras_audio import (
     cli_data_service,
     cli_fetch,
     cli_find_lr,
+    cli_import,
+    cli_parity,
     cli_prepare,
 )
 from keras_audio.cli_types import (
@@ -46,7 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=keras_audio.__version__)
     verbs = parser.add_subparsers(metavar="VERB", dest="verb", required=True)
-    before = (_demo, _datasets, _fetch, _prepare, _check, _models, _find_lr)
+    before = (_demo, _datasets, _fetch, _prepare, _check, _models, _find_lr, _originals)
     for add in (*before, _train, _evaluate, _card, _compress, _export, _predict, _data_service):
         add(verbs)
     return parser
@@ -131,6 +133,12 @@ def _find_lr(verbs) -> None:
     summary = "Find the learning rate of a recipe by a range test"
     verb = _verb(verbs, "find-lr", summary, cli_find_lr.EXAMPLES, cli_find_lr.DESCRIPTION)
     cli_find_lr.add_find_lr(verb)
+
+
+def _originals(verbs) -> None:
+    for name, module in (("import", cli_import), ("parity", cli_parity)):
+        verb = _verb(verbs, name, module.SUMMARY, module.EXAMPLES, module.DESCRIPTION)
+        module.add_options(verb)
 
 
 _TRAIN_EXAMPLES = """\

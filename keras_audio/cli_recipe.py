@@ -2,6 +2,7 @@
 
 import argparse
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 from keras_audio.recipes import Recipe, list_recipes, recipe_class, with_settings
@@ -10,6 +11,20 @@ from keras_audio.recipes import Recipe, list_recipes, recipe_class, with_setting
 def asked_recipe(options: argparse.Namespace) -> Recipe:
     """What the options of `train` ask for, with the paper's values in all they leave open."""
     cls, fields = _class_and_network(options)
+    return recipe_with(options, cls, fields, fine_tune=options.init_from is not None)
+
+
+def recipe_with(
+    options: argparse.Namespace, cls: type[Recipe], fields: dict[str, Any], *, fine_tune: bool
+) -> Recipe:
+    """A recipe of the class `cls` with what a network settles and what the options say.
+
+    Args:
+        options: `dataset`, `rename`, `fold`, `seed` and `set`.
+        cls: The class.
+        fields: What the network settles; `--set` varies it.
+        fine_tune: Whether training begins with the weights of a trained network.
+    """
     settings = dict(setting.partition("=")[::2] for setting in options.set)
     named = {
         "dataset": options.rename or options.dataset,
@@ -22,7 +37,7 @@ def asked_recipe(options: argparse.Namespace) -> Recipe:
                 f"Expected {field} once. Received: --{field} and --set {field}={settings[field]}"
             )
     fields |= {name: value for name, value in named.items() if value is not None}
-    default, fine_tune = cls().dataset, options.init_from is not None
+    default = cls().dataset
     dataset = fields.pop("dataset", settings.get("dataset", default))
     # The default fold is one of the default data set's, which may have more of them.
     # By the data set's own name, whatever its records are called.
@@ -55,14 +70,30 @@ def _class_and_network(options: argparse.Namespace) -> tuple[type[Recipe], dict[
         return recipe_class(options.recipe), {}
     name = model_name_of(options.init_from)
     recipes = [options.recipe] if options.recipe else list_recipes()
+    found = recipe_of_model(name, recipes)
+    if found is None:
+        raise ValueError(
+            f"Expected a network that {' or '.join(recipes)} trains. "
+            f"Received: {name!r} in --init-from {options.init_from}"
+        )
+    cls, fields = found
+    return cls, {**_network_of_run(options.init_from, cls), **fields}
+
+
+def recipe_of_model(
+    name: str, recipes: Sequence[str]
+) -> tuple[type[Recipe], dict[str, Any]] | None:
+    """The first of the recipes that trains a network of that name, and what the name settles.
+
+    Example:
+        >>> recipe_of_model("m3", list_recipes())[1]
+        {'network': 'm3'}
+    """
     for cls in map(recipe_class, recipes):
         fields = cls.fields_of_model(name)
         if fields is not None:
-            return cls, {**_network_of_run(options.init_from, cls), **fields}
-    raise ValueError(
-        f"Expected a network that {' or '.join(recipes)} trains. "
-        f"Received: {name!r} in --init-from {options.init_from}"
-    )
+            return cls, fields
+    return None
 
 
 def _network_of_run(path: str, cls: type[Recipe]) -> dict[str, Any]:

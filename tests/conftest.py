@@ -10,9 +10,10 @@ import pytest
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 # What the tests of several rooms use: the harness of the networks, broken and untrained runs, a
-# server that misbehaves.
+# server that misbehaves, original networks.
 sys.path += [
-    str(REPOSITORY / "tests" / room) for room in ("models", "training", "evaluation", "data_prep")
+    str(REPOSITORY / "tests" / room)
+    for room in ("models", "training", "evaluation", "data_prep", "importers")
 ]
 
 
@@ -48,6 +49,7 @@ collect_ignore = ["training/joint_batches.py"]
 LONGEST = (
     *("test_iterations", "test_train", "test_contract", "test_compression", "test_cli"),
     *("test_fine_tuning", "test_training_stages", "test_range_test_run", "test_cli_compress"),
+    *("test_cli_import", "test_hostile_files", "test_importing"),
     *("test_export", "test_free_length", "test_stages", "test_ensemble", "test_augment_in_graphs"),
     *(
         "test_held_zeros",

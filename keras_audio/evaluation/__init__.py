@@ -18,6 +18,7 @@ _LAZY = {
     "evaluate_run": "evaluate",
     "evaluation_folder": "evaluate",
     "measure_compression": "compression",
+    "measure_parity": "parity",
     "metrics_by_group": "metrics",
     "open_set_scores": "open_set",
     "prediction_rows": "predictions",

@@ -143,7 +143,8 @@ def _open_members(members: Sequence[str | os.PathLike]) -> list[_Member]:
         raise ValueError("Expected at least one member. Received: members=[]")
     for member in found[1:]:
         for what, of in _MUST_AGREE.items():
-            if of(member.run) != of(found[0].run):
+            known = [own for own in (of(member.run), of(found[0].run)) if own is not None]
+            if len(known) == 2 and known[0] != known[1]:
                 raise ValueError(
                     f"Expected members that agree in their {what}. "
                     f"Received: {member.path} with other ones than {found[0].path}"
@@ -166,7 +167,9 @@ _MUST_AGREE = {
     "data set": lambda run: run.recipe.dataset,
     "classes": lambda run: run.labels,
     # The samples depend on the sample rate.
-    "held-out clips": lambda run: part_classes(run.held_out),
+    "held-out clips": lambda run: run.held_out and part_classes(run.held_out),
+    # Of imports that know no clips.
+    "fold": lambda run: run.recipe.fold,
 }
 
 

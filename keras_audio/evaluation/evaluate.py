@@ -44,7 +44,7 @@ def evaluate_run(
         The metrics, as `classification_metrics` describes them, or `tagging_metrics` where the
         clips of the data set may have several classes. Where the records name groups of clips also
         `groups`, as of `metrics_by_group`. Where the weight was tuned, `open_set` holds
-        `cross_fitted`, as of `cross_fitted_scores`.
+        `cross_fitted`, as of `cross_fitted_scores`. Of an import `imported_from` names the file.
 
     Raises:
         ValueError: If `run` is no run folder or has no model yet, the records are missing or
@@ -65,7 +65,11 @@ def evaluate_run(
         history.pop("iteration", None)
     done, stages = folder.finished, recipe.stage_recipes()
     compression = _compression(folder, model)
-    what = f"{recipe.name} on {recipe.dataset}, fold {recipe.fold} held out, seed {recipe.seed}"
+    imported = done.get("imported_from") if done else None
+    origin = f"seed {recipe.seed}" if imported is None else f"imported from {imported}"
+    what = f"{recipe.name} on {recipe.dataset}, fold {recipe.fold} held out, {origin}"
+    if imported is not None:
+        metrics["imported_from"] = imported
     held_out.write(
         target or evaluation_folder(folder.path, unknown_weight),
         metrics,
@@ -73,7 +77,7 @@ def evaluate_run(
         title=what + (", compressed" if compression else _unfinished(folder, len(stages))),
         history=history,
         learning_rates=_learning_rates(folder),
-        snapshots=recipe.snapshot_rounds(done["epochs"]) if done else (),
+        snapshots=recipe.snapshot_rounds(done["epochs"]) if history and done else (),
         stages=[stage.resolution for stage in stages] if len(stages) > 1 else (),
         images=stage_images(recipe, held_out),
         kept="last" if recipe.keeps_last else "best",

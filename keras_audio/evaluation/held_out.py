@@ -57,9 +57,10 @@ class HeldOut:
 
     def check(self, run: RunFolder) -> None:
         """Raise ValueError if `run` was trained with other clips or classes."""
-        if run.split != self.split.to_dict() or run.labels != self.records.labels:
+        if not run.was_made_with(self.records.labels, self.split.to_dict()):
+            made = "trained" if run.imported is None else "imported"
             raise ValueError(
-                f"Expected the clips and classes that {run.path} was trained with. "
+                f"Expected the clips and classes that {run.path} was {made} with. "
                 f"Received: others in {self.records.path}"
             )
 

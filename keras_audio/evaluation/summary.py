@@ -16,6 +16,8 @@ def summary_lines(metrics: Mapping[str, Any]) -> Iterator[str]:
         accuracy                 0.7500
         clips                    40
     """
+    if "imported_from" in metrics:
+        yield f"{'imported from':24} {metrics['imported_from']}"
     for name in _NAMES:
         if name in metrics:
             yield _line(name, metrics[name])

@@ -1,6 +1,5 @@
 """Original Keras 2 HDF5 files, by `model.save` or `model.save_weights`."""
 
-import dataclasses
 import os
 from collections.abc import Iterator, Sequence
 
@@ -8,11 +7,7 @@ import h5py
 import keras
 import numpy as np
 
-
-@dataclasses.dataclass(frozen=True)
-class _StoredLayer:
-    name: str
-    arrays: dict[str, h5py.Dataset]  # "kernel", "bias", "gamma", ...
+from keras_audio.importers.h5_file import StoredLayer, open_keras2, refused
 
 
 def load_keras2_h5(
@@ -21,8 +16,8 @@ def load_keras2_h5(
     """Load the weights of an original Keras 2 network into a model of ours.
 
     Only arrays are read. The `model_config` of such files can carry Python bytecode, and is not
-    even looked at. Every array is checked before the first is assigned, so a file that is refused
-    leaves the model as it was.
+    even looked at; what leads to another file is not followed. Every array is checked before the
+    first is assigned, so a file that is refused leaves the model as it was.
 
     The original layer names mean nothing here, so layers are paired by order: the file lists
     its layers in the order of creation, and the first with a kernel belongs to the first
@@ -48,18 +43,11 @@ def load_keras2_h5(
         ValueError: Expected a Keras 2 HDF5 file that fits. Received: path=m34.h5 (no such file)
     """
     targets = _targets(model, layers)
-    if not os.path.isfile(path):
-        raise _refused(path, "not a file" if os.path.exists(path) else "no such file")
-    if not h5py.is_hdf5(path):
-        raise _refused(path, "not HDF5")
-    try:
-        with h5py.File(path, "r") as file:
-            values = [
-                (variable, _values(dataset, variable, name, path))
-                for variable, name, dataset in _pairs(targets, _stored_layers(file, path), path)
-            ]
-    except (OSError, RuntimeError, KeyError) as error:
-        raise _refused(path, f"damaged: {error}") from error
+    with open_keras2(path, arrays_only=True) as stored:
+        values = [
+            (variable, _values(dataset, variable, name, path))
+            for variable, name, dataset in _pairs(targets, stored, path)
+        ]
     for variable, value in values:
         variable.assign(value)
 
@@ -76,25 +64,8 @@ def _targets(model: keras.Model, order: Sequence[str] | None) -> list[keras.laye
     return [weighted[name] for name in order]
 
 
-def _stored_layers(file: h5py.File, path) -> list[_StoredLayer]:
-    """List the layers with arrays in the order of creation."""
-    root = file["model_weights"] if "model_weights" in file else file
-    if "layer_names" not in root.attrs:
-        raise _refused(path, "no layer_names, which Keras 2 writes")
-    stored = []
-    for name in map(_text, root.attrs["layer_names"]):
-        # Chunked into weight_names0, weight_names1, ... where they exceed the limit of HDF5.
-        attributes = root[name].attrs
-        keys = [key for key in attributes if key.startswith("weight_names")]
-        full_names = [_text(n) for key in sorted(keys) for n in attributes[key]]
-        arrays = {n.split("/")[-1].split(":")[0]: root[name][n] for n in full_names}
-        if arrays:
-            stored.append(_StoredLayer(name, arrays))
-    return stored
-
-
 def _pairs(
-    targets: list[keras.layers.Layer], stored: list[_StoredLayer], path
+    targets: list[keras.layers.Layer], stored: list[StoredLayer], path
 ) -> Iterator[tuple[keras.Variable, str, h5py.Dataset]]:
     """Pair every variable of the model with an array of the file, in the order of the file."""
     waiting: dict[str, list[keras.layers.Layer]] = {"kernel": [], "normalization": []}
@@ -104,41 +75,31 @@ def _pairs(
         candidates = waiting[_kind(source.arrays)]
         if not candidates:
             array = f"{source.name}/{next(iter(source.arrays))}"
-            raise _refused(path, f"{array} has no counterpart in the model")
+            raise refused(path, f"{array} has no counterpart in the model")
         layer = candidates.pop(0)
         variables = {variable.name: variable for variable in layer.weights}
         for name in variables:
             if name not in source.arrays:
-                raise _refused(path, f"{source.name}/{name} is missing, for {layer.name}/{name}")
+                raise refused(path, f"{source.name}/{name} is missing, for {layer.name}/{name}")
         for name, dataset in source.arrays.items():
             if name not in variables:
-                raise _refused(path, f"{source.name}/{name} has no counterpart in {layer.name}")
+                raise refused(path, f"{source.name}/{name} has no counterpart in {layer.name}")
             yield variables[name], f"{source.name}/{name}", dataset
     for layer in sum(waiting.values(), []):
-        raise _refused(path, f"no array for {layer.name}/{layer.weights[0].name} of the model")
+        raise refused(path, f"no array for {layer.name}/{layer.weights[0].name} of the model")
 
 
 def _values(dataset: h5py.Dataset, variable: keras.Variable, name: str, path) -> np.ndarray:
     """Read one array, if it is what the variable needs."""
-    # The shape first: a file may claim any size, and reading would allocate it.
-    if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind != "f":
-        raise _refused(path, f"{name} is no array of floating-point numbers")
+    # The shape first: reading allocates what the file claims.
     if dataset.shape != tuple(variable.shape):
         wanted = f"{tuple(variable.shape)} as {variable.path} of the model"
-        raise _refused(path, f"{name} has shape {dataset.shape}, expected {wanted}")
+        raise refused(path, f"{name} has shape {dataset.shape}, expected {wanted}")
     value = np.asarray(dataset[()], "float32")
     if not np.isfinite(value).all():
-        raise _refused(path, f"{name} holds values that are not finite")
+        raise refused(path, f"{name} holds values that are not finite")
     return value
 
 
 def _kind(names) -> str:
     return "kernel" if "kernel" in names else "normalization"
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
-def _refused(path, reason: str) -> ValueError:
-    return ValueError(f"Expected a Keras 2 HDF5 file that fits. Received: path={path} ({reason})")

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import os
 import pickle
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import keras
@@ -124,6 +125,7 @@ def _open_torch(path) -> Iterator[list[_StoredArray]]:
         import torch
     except ImportError as error:
         raise _needs("torch", path) from error
+    _check_archive(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -147,6 +149,24 @@ def _open_torch(path) -> Iterator[list[_StoredArray]]:
             )
         )
     yield stored
+
+
+def _check_archive(path) -> None:
+    """Refuse, before PyTorch reads it, an archive that grows in memory or holds a program."""
+    with open(path, "rb") as file:
+        if file.read(4) != b"PK\x03\x04":
+            return  # the older format, of which nothing is compressed
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except Exception as error:  # of any kind: the bytes may be anything
+        raise _refused(path, "damaged, or no state dict") from error
+    if any(member.filename.endswith("/constants.pkl") for member in members):
+        raise _refused(path, "a TorchScript program: code in a file is never run")
+    # PyTorch compresses nothing, so that all members together are no larger than the file.
+    packed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
+    if packed or sum(member.file_size for member in members) > os.path.getsize(path):
+        raise _refused(path, "its members claim more bytes than the file has")
 
 
 @contextlib.contextmanager

@@ -9,6 +9,8 @@ import zlib
 
 import keras
 
+from keras_audio.models.config_code import code_in_config
+
 # The configuration of the largest network of the zoo is a tenth of a megabyte.
 _LARGEST_CONFIG = 16 * 2**20
 
@@ -29,7 +31,7 @@ def load_source(path: str | os.PathLike) -> keras.Model:
 
     file = model_file(path)
     config = _read_config(file)
-    if _holds_code(config):
+    if code_in_config(config) is not None:
         raise ValueError(
             "Expected a model of layers that Keras or this package defines, got one with code of "
             f"its own (a Lambda layer), which is never run. Received: {file}"
@@ -191,16 +193,3 @@ def _read_config(file: pathlib.Path) -> dict:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise ValueError(f"Expected a whole .keras file. Received: {file} ({reason})") from error
     return config
-
-
-def _holds_code(config: dict) -> bool:
-    waiting: list = [config]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, dict):
-            if value.get("class_name") in ("Lambda", "__lambda__"):
-                return True
-            waiting += value.values()
-        elif isinstance(value, list):
-            waiting += value
-    return False

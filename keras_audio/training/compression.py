@@ -33,6 +33,7 @@ from keras_audio.training.opening import (
     lock_of,
 )
 from keras_audio.training.run_folder import RunFolder
+from keras_audio.training.scores import scores_of
 from keras_audio.training.trainer import open_data
 
 # Of a score: 0.8625 - 0.05 is to be no more than 0.8125.
@@ -146,7 +147,7 @@ def compress_run(
     if resume and force:
         raise ValueError("Expected resume or force, not both. Received: resume=True, force=True")
     records, split = open_data(source.recipe, data_dir)
-    if source.split != split.to_dict() or source.labels != records.labels:
+    if not source.was_made_with(records.labels, split.to_dict()):
         raise ValueError(
             f"Expected the clips with which {source.path} was trained. Received: other clips, "
             f"labels or samples in {records.path}"
@@ -161,16 +162,23 @@ def compress_run(
     ):
         if force:
             discard_run(path, COMPRESSION)
-        _open(path, source, settings, resume=resume)
+        if source.imported is None:
+            whole = _kept_scores(source)
+        else:
+            folds = split.validation_folds
+            whole = scores_of(source.model(), source.recipe, records, folds, max_steps)
+        _open(path, source, settings, whole[0], resume=resume)
         if not (path / "recipe.json").is_file():
             if settings.deterministic:
                 tf.config.experimental.enable_op_determinism()
-            work = _Work(path, source, settings, records, split, max_steps, progress)
+            work = _Work(path, source, settings, records, split, whole, max_steps, progress)
             work.finish(*work.run_rounds())
     return CompressedRun(path)
 
 
-def _open(path: pathlib.Path, source: RunFolder, settings: Settings, *, resume: bool) -> None:
+def _open(
+    path: pathlib.Path, source: RunFolder, settings: Settings, score: float, *, resume: bool
+) -> None:
     """Make the folder, or check that it is that of this compression."""
     asked = dataclasses.asdict(settings) | {"model": file_digest(source.path / "model.keras")}
     place = {"source": os.path.relpath(source.path.resolve(), path.resolve())}
@@ -180,7 +188,7 @@ def _open(path: pathlib.Path, source: RunFolder, settings: Settings, *, resume: 
     if not file.is_file():
         if path.exists() and any(path.iterdir()):
             raise ValueError(f"Expected a new or empty folder to compress into. Received: {path}")
-        _least_score(settings, source)  # what can be refused is, before anything is made
+        _least_score(settings, source, score)  # what can be refused is, before anything is made
         write_json(file, place | asked)
         return
     # Settings that there were not yet when it was begun were as they are by default.
@@ -203,8 +211,13 @@ def _open(path: pathlib.Path, source: RunFolder, settings: Settings, *, resume: 
         write_json(file, read_json(file) | place)
 
 
-def _least_score(settings: Settings, source: RunFolder) -> float | None:
+def _least_score(settings: Settings, source: RunFolder, score: float) -> float | None:
     """The least validation score of a round that is good enough; None if only its size counts.
+
+    Args:
+        settings: What is asked for.
+        source: The run.
+        score: Of its whole model.
 
     Raises:
         ValueError: If the whole model does not have it.
@@ -212,7 +225,6 @@ def _least_score(settings: Settings, source: RunFolder) -> float | None:
     until = Until.parse(settings.until)
     if until.kind == "size":
         return None
-    score = _kept_scores(source)[0]
     least = until.value if until.kind == "accuracy" else score - until.value
     if score < least - _ROUNDING:
         raise ValueError(
@@ -229,14 +241,15 @@ class _Work:
     settings: Settings
     records: Records
     split: Split
+    whole: tuple[float, float]  # the score and the loss of the whole model
     max_steps: int | None
     progress: bool
 
     def run_rounds(self) -> tuple[list[Round], int, str]:
         """Prune and fine-tune until the rule is met: all rounds, the one to keep, and why."""
         until, rate = Until.parse(self.settings.until), self.settings.rate
-        least = _least_score(self.settings, self.source)
-        rounds = [_read_round(0, self.source)]
+        least = _least_score(self.settings, self.source, self.whole[0])
+        rounds = [_read_round(0, self.source, self.whole)]
         while True:
             number = len(rounds)
             self._write_rounds(rounds)
@@ -252,7 +265,7 @@ class _Work:
                 return rounds, number - 1, reason
             if folder.finished is None:
                 self._fine_tune(number, folder)
-            rounds.append(_read_round(number, folder))
+            rounds.append(_read_round(number, folder, _kept_scores(folder)))
             self._say(rounds[-1])
 
     def _begin_round(self, number: int, before: RunFolder) -> RunFolder | None:
@@ -337,16 +350,16 @@ class _Work:
             print(f"kept round {kept}: {reason}")
 
 
-def _read_round(number: int, folder: RunFolder) -> Round:
+def _read_round(number: int, folder: RunFolder, scores: tuple[float, float]) -> Round:
     count = count_weights(folder.model(), rule="paper")
-    done, (score, loss) = folder.finished, _kept_scores(folder)
+    done = {"epochs": 0, "seconds": 0.0} | folder.finished  # an import was not trained
     return Round(
         number=number,
         total=count.total,
         non_zero=count.non_zero,
         kilobytes=count.kilobytes,
-        score=score,
-        loss=loss,
+        score=scores[0],
+        loss=scores[1],
         epochs=done["epochs"],
         seconds=done["seconds"],
         path=folder.path,

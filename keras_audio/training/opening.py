@@ -13,7 +13,7 @@ from keras_audio.files import read_json, remove_partial, replacing, write_json, 
 from keras_audio.importers import is_state_dict
 from keras_audio.models.transfer import model_file, transfer_weights
 from keras_audio.recipes import Recipe, recipe_differences
-from keras_audio.training.run_folder import RunFolder
+from keras_audio.training.run_folder import IMPORT, RunFolder
 
 # The weights that a fine-tuning begins with, as they were then.
 INITIAL_MODEL = "initial.keras"
@@ -37,6 +37,11 @@ def open_run(
     if (path / COMPRESSION).is_file():
         raise ValueError(
             f"Expected the folder of a training for the run. Received: {path}, a compression"
+        )
+    if (path / IMPORT).is_file():
+        raise ValueError(
+            "Expected the folder of a training for the run; --init-from starts a new one with the "
+            f"weights of an import. Received: {path}, an import"
         )
     clean_run(path)
     if (path / "recipe.json").is_file():
@@ -80,13 +85,17 @@ def begin_run(
     path: pathlib.Path,
     recipe: Recipe,
     labels: Sequence[str],
-    split: dict,
+    split: dict | None,
     session: dict[str, Any],
 ) -> RunFolder:
-    """Write what every run folder begins with; what else it is to hold must be there already."""
+    """Write what every run folder begins with; what else it is to hold must be there already.
+
+    The split is None of an import alone, where no records of the data set lie.
+    """
     write_text(path / "labels.txt", "".join(f"{label}\n" for label in labels))
     write_json(path / "environment.json", session)
-    write_json(path / "split.json", split)
+    if split is not None:
+        write_json(path / "split.json", split)
     # Last, since a folder with a recipe is a run.
     write_json(path / "recipe.json", recipe.to_dict())
     return RunFolder(path)

@@ -4,12 +4,16 @@ import csv
 import functools
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from keras_audio.files import read_json, write_csv
 from keras_audio.recipes import Recipe, recipe_from_dict
+
+# What the folder of an import has, and that of a training does not.
+IMPORT = "import.json"
 
 
 class RunFolder:
@@ -58,19 +62,38 @@ class RunFolder:
         return read_json(self.path / "environment.json")
 
     @property
-    def split(self) -> dict[str, dict[str, dict]]:
-        """Label and digest of the samples by clip id: `train`, `validation` and maybe `test`."""
-        return read_json(self.path / "split.json")
+    def split(self) -> dict[str, dict[str, dict]] | None:
+        """Label and digest of the samples by clip id: `train`, `validation` and maybe `test`.
+
+        None of a network that was imported where no records of its data set lay.
+        """
+        path = self.path / "split.json"
+        if self.imported is not None and not path.is_file():
+            return None
+        return read_json(path)
 
     @property
-    def held_out(self) -> dict[str, dict]:
-        """Those of the clips that the run is measured on."""
+    def held_out(self) -> dict[str, dict] | None:
+        """Those of the clips that the run is measured on; None if the split is."""
         split = self.split
-        return split.get("test", split["validation"])
+        return None if split is None else split.get("test", split["validation"])
+
+    def was_made_with(self, labels: Sequence[str], split: dict[str, dict[str, dict]]) -> bool:
+        """Whether these are the classes and clips of the run, as far as an import knows them."""
+        return self.labels == list(labels) and self.split in (None, split)
+
+    @property
+    def imported(self) -> dict[str, Any] | None:
+        """What the weights were imported from (`file`, `sha256`), or None if they were trained."""
+        path = self.path / IMPORT
+        return read_json(path) if path.is_file() else None
 
     @property
     def finished(self) -> dict[str, Any] | None:
-        """How the training ended (epochs, best epoch, seconds), or None if it has not."""
+        """How the training ended (epochs, best epoch, seconds), or None if it has not.
+
+        Of an import it is `imported_from`, the name of the file.
+        """
         path = self.path / "done.json"
         return read_json(path) if path.is_file() else None
 

@@ -1,8 +1,15 @@
 """What a training minimises and measures."""
 
+import itertools
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 import tensorflow as tf
+
+from keras_audio.data import EvaluationBatches, Records
+from keras_audio.models import cut_model
+from keras_audio.recipes import Recipe
 
 
 def clip_scores(
@@ -45,3 +52,42 @@ def mean_average_precision(targets: np.ndarray, probabilities: np.ndarray) -> fl
     if not occurs.any():
         return 0.0
     return float(average_precision_score(targets[:, occurs], probabilities[:, occurs]))
+
+
+def scores_of(
+    model: keras.Model,
+    recipe: Recipe,
+    records: Records,
+    folds: Sequence[int],
+    max_steps: int | None = None,
+) -> tuple[float, float]:
+    """What a training is steered by, and its loss, of a full model that was not trained here.
+
+    Args:
+        model: From waveform to predictions.
+        recipe: How it would be trained.
+        records: The prepared data set.
+        folds: Those to measure on.
+        max_steps: Batches at most; for smoke tests.
+
+    Returns:
+        Accuracy, or mean average precision, and mean loss with the L2 penalty of the weights.
+    """
+    clip_steps, network = cut_model(model, recipe.clip_boundary)
+    batches = EvaluationBatches(
+        records,
+        folds,
+        clip_steps,
+        batch_size=recipe.batch_size,
+        max_samples=recipe.max_samples,
+    )
+    found = []
+    for inputs, targets in itertools.islice(batches.dataset, max_steps):
+        outputs = network(inputs, training=False)
+        *of_clips, penalty, probabilities = clip_scores(
+            network, outputs, targets, recipe.multi_label
+        )
+        found.append((*(part.numpy() for part in of_clips), targets.numpy(), probabilities.numpy()))
+    losses, correct, targets, probabilities = map(np.concatenate, zip(*found, strict=True))
+    score = mean_average_precision(targets, probabilities) if recipe.multi_label else correct.mean()
+    return float(score), float(losses.mean() + penalty)
