@@ -8,12 +8,12 @@ import os
 import pathlib
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import keras_audio
 from keras_audio.cli_card import card
 from keras_audio.cli_check import check
+from keras_audio.cli_compress import compress
 from keras_audio.cli_data_service import data_service
 from keras_audio.cli_fetch import fetch
 from keras_audio.cli_find_lr import find_lr
@@ -241,36 +241,6 @@ def _print_metrics(metrics: dict[str, Any], folder: pathlib.Path, as_json: bool 
         print(json.dumps(metrics, indent=2))
         return
     print(*summary_lines(metrics), f"report: {folder / 'report.html'}", sep="\n")
-
-
-def compress(options: argparse.Namespace) -> int:
-    """Prune, shrink and halve a run."""
-    from keras_audio.evaluation import measure_compression, stages_table
-    from keras_audio.training import CompressionSettings, Stopped, compress_run
-
-    asked = {field.name: getattr(options, field.name) for field in fields(CompressionSettings)}
-    asked |= {"epochs": 1, "max_rounds": 1} if options.smoke else {}
-    try:
-        run = compress_run(
-            options.run,
-            CompressionSettings(**asked),
-            to=options.to
-            or (pathlib.Path(options.run, "smoke_compressed") if options.smoke else None),
-            data_dir=options.data_dir,
-            resume=options.resume,
-            # A smoke test may replace an earlier one, never a folder that the user named.
-            force=options.force or (options.smoke and options.to is None),
-            max_steps=2 if options.smoke else None,
-        )
-    except Stopped as stopped:
-        print(f"keras-audio: {stopped}", file=sys.stderr)
-        return 128 + stopped.signal_number
-    stages = measure_compression(run, data_dir=options.data_dir)
-    print(stages_table(stages))
-    answers = stages[-1].stage == "litert"
-    verb = f"predict {run.path / 'litert'} FILE" if answers else f"export {run.path}"
-    print(f"next: keras-audio {verb}")
-    return 0
 
 
 def export(options: argparse.Namespace) -> None:

@@ -7,6 +7,7 @@ import keras_audio
 from keras_audio import (
     cli_card,
     cli_check,
+    cli_compress,
     cli_data_service,
     cli_fetch,
     cli_find_lr,
@@ -25,7 +26,6 @@ from keras_audio.cli_types import (
     unknown_weight,
 )
 from keras_audio.recipes import describe_recipes
-from keras_audio.training import CompressionSettings
 
 _EXAMPLES = """\
   keras-audio demo                                    see all of it on generated sounds
@@ -277,79 +277,9 @@ def _card(verbs) -> None:
 
 
 def _compress(verbs) -> None:
-    settings = CompressionSettings()
-    verb = _verb(
-        verbs,
-        "compress",
-        "Prune a run in rounds, remove what is zero, and halve the rest",
-        "  keras-audio compress runs/binaural_waveforms/esc10-fold1-seed0\n"
-        "  keras-audio compress RUN --rate 0.2 --until size=500KB\n"
-        "  keras-audio compress RUN --rate 0.2 --until accuracy=0.873 --to RUN/small\n"
-        "  keras-audio evaluate RUN/compressed\n"
-        "  keras-audio export RUN/compressed --format litert --fp16",
-        "Prune the least convolution kernels of every layer, fine-tune, and again (Pajusco et al.\n"
-        "2020, section 4.1). Then remove what is zero for real, round to 16 bits, write a LiteRT\n"
-        "file, and measure every stage on the held-out clips: accuracy, bytes, time a clip.\n"
-        "The folder made is a run of its own: evaluate, export and predict take it.",
-    )
-    verb.add_argument("run", help="the folder of a finished run")
-    verb.add_argument(
-        "--rate",
-        type=float,
-        default=settings.rate,
-        metavar="R",
-        help=f"share of a layer's kernels alive that a round prunes (default {settings.rate})",
-    )
-    verb.add_argument(
-        "--until",
-        default=settings.until,
-        metavar="RULE",
-        help="when to stop: size=500KB of 16-bit weights that are not zero, accuracy=0.873 at "
-        f"least, drop=0.01 at most, on the validation clips (default {settings.until})",
-    )
-    verb.add_argument(
-        "--classifier",
-        action="store_true",
-        help="prune the classifier too, as the report's Table 1 has it: classes lose their weights",
-    )
-    verb.add_argument(
-        "--scales",
-        action=argparse.BooleanOptionalAction,
-        default=settings.scales,
-        help="prune scales of batch norms beside the kernels, as the authors do (default)",
-    )
-    tune = verb.add_argument_group("fine-tuning of a round")
-    tune.add_argument(
-        "--learning-rate",
-        type=float,
-        default=settings.learning_rate,
-        metavar="RATE",
-        help=f"of Adam (default {settings.learning_rate})",
-    )
-    for name, what in (
-        ("epochs", "passes over the training clips at most"),
-        ("patience", "epochs without a better validation loss until a round ends"),
-        ("max-rounds", "rounds at most"),
-    ):
-        usual = getattr(settings, name.replace("-", "_"))
-        tune.add_argument(
-            f"--{name}", type=count, default=usual, metavar="N", help=f"{what} (default {usual})"
-        )
-    tune.add_argument(
-        "--deterministic",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="bit-equal results (default)",
-    )
-    tune.add_argument(
-        "--smoke",
-        action="store_true",
-        help="one round of one epoch of two batches, and the rest, in RUN/smoke_compressed",
-    )
-    verb.add_argument("--to", metavar="DIR", help="the new folder (default: RUN/compressed)")
-    verb.add_argument("--resume", action="store_true", help="go on with one that was begun")
-    verb.add_argument("--force", action="store_true", help="delete the folder and begin anew")
-    add_data_dir(verb)
+    summary = "Prune a run in rounds, remove what is zero, and halve the rest"
+    verb = _verb(verbs, "compress", summary, cli_compress.EXAMPLES, cli_compress.DESCRIPTION)
+    cli_compress.add_compress(verb)
 
 
 def _export(verbs) -> None:
