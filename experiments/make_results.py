@@ -16,6 +16,7 @@ import re
 import sys
 from collections.abc import Sequence
 
+import parity
 import results_page
 from kinds import KINDS, result_files_of
 from methods import methods_table, read_methods
@@ -64,6 +65,9 @@ def made_of_results(repository: pathlib.Path) -> dict[pathlib.Path, str]:
     text, figures = results_page.page(methods, results)
     found[repository / "docs" / "results.md"] = text
     found |= {results / name: svg for name, svg in figures.items()}
+    measured = parity.table(parity.read_rows(results / parity.FILE))
+    importing = repository / "docs" / "importing.md"
+    found[importing] = between(importing.read_text("utf-8"), "parity", measured)
     readme = repository / "README.md"
     found[readme] = between(readme.read_text("utf-8"), "results", methods_table(methods))
     return found

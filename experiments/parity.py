@@ -25,6 +25,7 @@ ORIGINALS = (
     ("two_path_1b.h5", "two_path_resnet", "two_path_1b_io.npz"),
     *((f"binaural_{network}.pt", f"binaural_{network}", "binaural_io.npz") for network in "abcd"),
 )
+FILE = "parity.csv"
 COLUMNS = (
     *("file", "model", "output", "shape", "absolute", "relative", "tolerance"),
     *("hardware", "backend", "versions", "commit", "command"),
@@ -45,8 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(f"parity: {error}", file=sys.stderr)
         return 2
-    write_csv(options.to / "parity.csv", COLUMNS, rows)
-    print(*table(rows), options.to / "parity.csv", sep="\n")
+    write_csv(options.to / FILE, COLUMNS, rows)
+    print(*table(rows), options.to / FILE, sep="\n")
     beyond = [row for row in rows if not float(row["absolute"]) <= TOLERANCE]
     for row in beyond:
         print(f"above {TOLERANCE:g}: {row['output']} of {row['file']}", file=sys.stderr)
@@ -76,7 +77,7 @@ def measure(reference: pathlib.Path) -> Iterable[dict[str, Any]]:
 
 
 def table(rows: Iterable[dict[str, Any]]) -> list[str]:
-    """The rows as lines of Markdown, for docs/importing.md."""
+    """The rows as lines of Markdown, for the pages."""
     titles = ("original", "network", "output", "shape", "largest absolute", "largest relative")
     columns = ("file", "model", "output", "shape", "absolute", "relative")
     lines = [[row[name] for name in columns] for row in rows]

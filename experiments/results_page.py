@@ -3,6 +3,7 @@
 import pathlib
 from collections.abc import Iterator, Sequence
 
+import parity
 import result_files
 from beside import Beside
 from cells import hardware_line, markdown_table
@@ -76,6 +77,7 @@ def page(
         for (key, _), (table, counted) in tables.items():
             if key == paper.key:
                 lines += ["", *_table_section(table, counted, recipe, results)]
+    lines += ["", "## Parity with the original networks", "", *_parity_section(results)]
     lines += ["", "## Where printed numbers do not add up", "", *_differing_section()]
     return "\n".join(lines) + "\n", figures
 
@@ -247,6 +249,20 @@ def _about_ours(table, counted: SideBySide, recipe: str, results: pathlib.Path) 
     ]
     if missing:
         yield f"Not run on {'; '.join(missing)}."
+
+
+def _parity_section(results: pathlib.Path) -> list[str]:
+    """How far our answers are from those of the original networks, with their weights."""
+    rows = parity.read_rows(results / parity.FILE)
+    return [
+        "The original networks' weights, loaded into ours, answer recorded inputs as the originals "
+        "did ([original checkpoints](importing.md#parity)). Largest differences; a relative one is "
+        "of what is recorded, or of a thousandth of the largest of it:",
+        "",
+        *parity.table(rows),
+        "",
+        hardware_line(rows),
+    ]
 
 
 def _differing_section() -> Iterator[str]:

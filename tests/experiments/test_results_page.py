@@ -233,6 +233,7 @@ def test_speeds_are_measured_once_a_network_and_drawn(tmp_path, capsys):
         assert 0 < found[f"{name}_least{part}"] <= found[f"{name}{part}"]
         assert found[f"{name}{part}"] <= found[f"{name}_most{part}"]
     assert len(found) == 6 and "m3/220000" in capsys.readouterr().out
-    shutil.copyfile(RESULTS / "not_run.csv", tmp_path / "not_run.csv")
+    for name in ("not_run.csv", "parity.csv"):
+        shutil.copyfile(RESULTS / name, tmp_path / name)
     text, figures = results_page.page(read_methods(tmp_path), tmp_path)
     assert "accuracy_by_speed_esc10.svg" in figures and "accuracy_by_speed_esc10.svg" in text
