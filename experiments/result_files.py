@@ -16,7 +16,7 @@ import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from keras_audio.files import folder_name, write_csv, write_text
+from keras_audio.files import folder_name, locked, write_csv, write_text
 
 # What a number is of, and what it was made with.
 RUN = ("recipe", "dataset", "fold", "seed")
@@ -75,16 +75,21 @@ def update(
 
     A run that is in the file already, by `kind.place`, is replaced; other runs stay, whoever made
     them, and wherever.
+
+    Raises:
+        ValueError: If another process is writing the file, or it is no result file.
     """
     new = [row | kind.derived(row) for row in new]
-    rows = merged(kind.read(dataset, results), new, kind.place)
-    derived = kind.derived(rows[0]) if rows else ()
     path = kind.path(dataset, results)
-    write_rows(path, rows, derived, kind.part)
-    for name, text in kind.page(kind.read(dataset, results), dataset, absent, results).items():
-        write_text(results / name, text)
+    with locked(path.with_name(f".{path.name}.lock"), f"write {path}"):
+        rows = merged(kind.read(dataset, results), new, kind.place)
+        write_rows(path, rows, kind.derived(rows[0]) if rows else (), kind.part)
+        pages = kind.page(kind.read(dataset, results), dataset, absent, results)
+        for name, text in pages.items():
+            write_text(results / name, text)
+    for name in pages:
         if name.endswith(".md"):
-            print(f"\n{text}\n{path}, {results / name}")
+            print(f"\n{pages[name]}\n{path}, {results / name}")
 
 
 def write_rows(
