@@ -10,9 +10,11 @@ with a key a metric. What follows from the command alone, such as the network, i
 the kind of a row (`kinds.Kind`) adds it.
 """
 
+import contextlib
 import csv
 import dataclasses
 import pathlib
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -77,11 +79,11 @@ def update(
     them, and wherever.
 
     Raises:
-        ValueError: If another process is writing the file, or it is no result file.
+        ValueError: If other processes go on writing the file, or it is no result file.
     """
     new = [row | kind.derived(row) for row in new]
     path = kind.path(dataset, results)
-    with locked(path.with_name(f".{path.name}.lock"), f"write {path}"):
+    with _writing(path):
         rows = merged(kind.read(dataset, results), new, kind.place)
         write_rows(path, rows, kind.derived(rows[0]) if rows else (), kind.part)
         pages = kind.page(kind.read(dataset, results), dataset, absent, results)
@@ -90,6 +92,23 @@ def update(
     for name in pages:
         if name.endswith(".md"):
             print(f"\n{pages[name]}\n{path}, {results / name}")
+
+
+@contextlib.contextmanager
+def _writing(path: pathlib.Path) -> Iterator[None]:
+    """Be the only one to write a file, after a minute at most of waiting for others."""
+    lock, what = path.with_name(f".{path.name}.lock"), f"write {path}"
+    for patience in reversed(range(60)):
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(locked(lock, what))
+            except ValueError:
+                if not patience:
+                    raise
+                time.sleep(1)
+                continue
+            yield
+            return
 
 
 def write_rows(

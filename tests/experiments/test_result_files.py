@@ -1,5 +1,6 @@
 """The result files: a line a number, merged by run, and what is made of them is never stale."""
 
+import multiprocessing
 import pathlib
 import shutil
 import subprocess
@@ -153,6 +154,25 @@ def test_new_runs_take_the_place_of_the_same_ones_and_others_stay(tmp_path, caps
     ]
     page = (tmp_path / "residual_blocks_esc10.md").read_text("utf-8")
     assert "**70.0 ± 28.3** (2)" in page and page in capsys.readouterr().out
+
+
+def test_grids_that_end_at_once_lose_nothing(tmp_path):
+    """Processes beside each other, which each read the file, add a run, and write it."""
+    kind = KINDS["residual_blocks"]
+    result_files.update(kind, "esc10", [row(1, 0.5)], tmp_path)
+    context = multiprocessing.get_context("fork")
+    others = [
+        context.Process(
+            target=result_files.update, args=(kind, "esc10", [row(fold, 0.5)], tmp_path)
+        )
+        for fold in (2, 3, 4)
+    ]
+    for other in others:
+        other.start()
+    for other in others:
+        other.join()
+    assert [other.exitcode for other in others] == [0, 0, 0]
+    assert [found["fold"] for found in kind.read("esc10", tmp_path)] == ["1", "2", "3", "4"]
 
 
 @pytest.mark.parametrize("text", ["fold,accuracy\n1,0.5\n", ""], ids=["other columns", "empty"])
