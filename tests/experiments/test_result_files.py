@@ -1,10 +1,10 @@
 """The result files: a line a number, merged by run, and what is made of them is never stale."""
 
-import multiprocessing
 import pathlib
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import make_results
 import numpy as np
@@ -157,21 +157,15 @@ def test_new_runs_take_the_place_of_the_same_ones_and_others_stay(tmp_path, caps
 
 
 def test_grids_that_end_at_once_lose_nothing(tmp_path):
-    """Processes beside each other, which each read the file, add a run, and write it."""
+    """Each reads the file, adds a run, and writes it; the lock is one of open files."""
     kind = KINDS["residual_blocks"]
     result_files.update(kind, "esc10", [row(1, 0.5)], tmp_path)
-    context = multiprocessing.get_context("fork")
-    others = [
-        context.Process(
-            target=result_files.update, args=(kind, "esc10", [row(fold, 0.5)], tmp_path)
-        )
-        for fold in (2, 3, 4)
-    ]
-    for other in others:
-        other.start()
-    for other in others:
-        other.join()
-    assert [other.exitcode for other in others] == [0, 0, 0]
+
+    def end(fold):
+        result_files.update(kind, "esc10", [row(fold, 0.5)], tmp_path)
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(end, (2, 3, 4)))
     assert [found["fold"] for found in kind.read("esc10", tmp_path)] == ["1", "2", "3", "4"]
 
 
