@@ -34,15 +34,20 @@ class Ours(NamedTuple):
 
     Attributes:
         value: In the unit of the published one.
-        deviation: Over folds, or seeds, where there are several.
+        spread: The standard deviation over folds or, of one fold, over seeds; None of one run.
+        over: Which, `folds` or `seeds`.
         runs: How many runs it is the mean of; 0 for a count.
         dataset: What it was measured on.
+        missing: How many official folds the published number has that ours has not: then there is
+            no difference.
     """
 
     value: float
-    deviation: float | None
+    spread: float | None
+    over: str
     runs: int
     dataset: str
+    missing: int = 0
 
 
 class Beside:
@@ -84,33 +89,44 @@ class Beside:
         for row in self._rows[result["paper"]]:
             if row.get(metric) and belongs(row):
                 found.setdefault(row["dataset"], []).append(row)
-        numbers = [_summarised(rows, metric, result) for rows in found.values()]
-        return sorted(numbers, key=lambda ours: ours.dataset != result["dataset"])
+        numbers = (_summarised(rows, metric, result) for rows in found.values())
+        there = [ours for ours in numbers if ours is not None]
+        return sorted(there, key=lambda ours: ours.dataset != result["dataset"])
 
     def _count(self, result: Published) -> Ours | None:
         """What follows from the network alone."""
         row, column = result["row"], result["column"]
         if result["paper"] == "mcdonnell_2019":
             row = "3 channels"  # "3.2 million" is said of all tasks.
-        if result["paper"] == "naranjo_2019" and row == "all":
-            row = "rb1"  # Likewise "4.16M" of all blocks.
         names = [f"{result['metric']}:{row}"]
         names.append(f"{names[0]}/{column}")
         for name in reversed(names):
             value = self._counts.get((result["paper"], f"{result['dataset']}/{name}"))
             if value is not None and result["source"] == "paper":
-                return Ours(float(value), None, 0, result["dataset"])
+                return Ours(float(value), None, "", 0, result["dataset"])
         return None
 
 
-def _summarised(rows: Iterable[Row], metric: str, result: Published) -> Ours:
+def _summarised(rows: Iterable[Row], metric: str, result: Published) -> Ours | None:
     rows = list(rows)
     values = {(int(row["fold"]), int(row["seed"])): float(row[metric]) for row in rows}
-    found = aggregate(values)
-    deviation = found.fold_deviation if found.folds > 1 else found.seed_deviation
-    value = deviation if result["metric"] == "deviation" and deviation is not None else found.mean
-    shown = None if result["metric"] == "deviation" else deviation
-    return Ours(value, shown, len(values), rows[0]["dataset"])
+    if len(values) < len(rows):
+        raise ValueError(
+            f"Expected one run a fold and seed beside {result['table']} of {result['paper']}. "
+            f"Received: {len(rows)} for {', '.join(sorted({row['command'] for row in rows}))}"
+        )
+    found, dataset = aggregate(values), rows[0]["dataset"]
+    over = "folds" if found.folds > 1 else "seeds"
+    spread = found.fold_deviation if found.folds > 1 else found.seed_deviation
+    # A number of all folds; others are of one.
+    whole = result["paper"] in _CROSS_VALIDATED and not result["column"].startswith("fold=")
+    wanted = cells.FOLDS.get(dataset, 1) if whole else 1
+    missing = wanted - found.folds if dataset == result["dataset"] else 0
+    if result["metric"] == "deviation":
+        if found.fold_deviation is None:
+            return None
+        return Ours(found.fold_deviation, None, "", len(values), dataset, missing)
+    return Ours(found.mean, spread, over, len(values), dataset, missing)
 
 
 # Of each paper: which rows a published number is of, and by which of their keys. -----------------
@@ -125,6 +141,8 @@ def _residual_blocks(result: Published) -> Chosen:
     wanted = (result["row"], result["column"])
 
     def belongs(row: Row) -> bool:
+        if row["dataset"] == result["dataset"] and int(row["fold"]) != ResidualBlocks().fold:
+            return False
         # Settings for a small data set are those of the experiment; others are another method.
         _, (_, *changed) = KINDS[ResidualBlocks.name].describe(row)
         return (row["block"] or row["network"], row["input"]) == wanted and not changed
@@ -182,8 +200,11 @@ def _binaural_waveforms(result: Published) -> Chosen:
     def belongs(row: Row) -> bool:
         if row["network"] != result["row"] or row["stage"] != "half":
             return False
-        settings = binaural_variant(cells.recipe_of(row)).settings
-        return not settings and not changed_compression_of_row(row)
+        changed = changed_compression_of_row(row)
+        if row["dataset"] != result["dataset"]:
+            # Settings for a small data set, but pruned by the report's rule.
+            return "scales=False" not in changed
+        return not binaural_variant(cells.recipe_of(row)).settings and not changed
 
     return belongs, result["metric"]
 
@@ -194,15 +215,22 @@ def _progressive_resizing(result: Published) -> Chosen:
         return None
     if result["source"] != "paper":
         return None
-    wanted = progressive_resizing_variants.Variant(result["row"])
 
     def belongs(row: Row) -> bool:
-        variant = progressive_resizing_variants.variant_of_row(row)._replace(start="")
-        return variant == wanted and fold in ("", row["fold"])
+        variant = progressive_resizing_variants.variant_of_row(row)
+        if row["dataset"] != result["dataset"]:
+            # By method, all with as many epochs; a fold of one set is none of another's.
+            same = (variant.method, variant.mixup) == (result["row"], "none")
+            return same and not fold and "equal_epochs" in row["labels"].split()
+        # The paper begins with ImageNet's weights, and names them.
+        plain = variant._replace(start="") == progressive_resizing_variants.Variant(result["row"])
+        return plain and variant.start != "" and fold in ("", row["fold"])
 
     return belongs, "accuracy"
 
 
+# Papers whose numbers are means over all official folds, but for those of one fold.
+_CROSS_VALIDATED = ("verbitskiy_2022", "colangelo_2021")
 _CHOOSERS: dict[str, Callable[[Published], Chosen]] = {
     PAPERS[recipe]: choose
     for recipe, choose in (

@@ -314,11 +314,12 @@ def interval_text(rows: Iterable[dict], metric: str, scale: float = 100, digits=
         >>> interval_text(rows, "accuracy"), interval_text(rows[:1], "accuracy")
         ('72.6 to 97.4', '-')
     """
-    interval = _aggregated(rows, metric, scale).interval
-    if interval is None:
+    found = _aggregated(rows, metric, scale)
+    if (interval := found.interval) is None:
         return "-"
     low, high = (min(max(end, 0.0), scale) for end in interval)
-    return f"{low:,.{digits}f} to {high:,.{digits}f}"
+    named = " (seeds)" if found.folds == 1 else ""
+    return f"{low:,.{digits}f} to {high:,.{digits}f}{named}"
 
 
 def _aggregated(rows: Iterable[dict], metric: str, scale: float) -> Aggregate:

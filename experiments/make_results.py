@@ -20,16 +20,19 @@ import parity
 import results_page
 from kinds import KINDS, result_files_of
 from methods import methods_table, read_methods
-from not_run import reason, unexplained
+from not_run import unexplained
+from reasons import reason
 
 from keras_audio.files import write_text
 from keras_audio.quiet import import_tensorflow
 
+# Pages under results/ that other commands write.
+BY_HAND = ("esc10_check.md",)
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write or check; 1 if something is stale or unexplained."""
+    """Write or check; 1 if something is stale or unexplained, 2 if a file cannot be read."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -39,8 +42,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     import_tensorflow()
-    problems = [f"{text}." for text in unexplained(options.repository / "results")]
-    for path, text in made_of_results(options.repository).items():
+    results = options.repository / "results"
+    try:
+        problems = [f"{text}." for text in unexplained(results)]
+        made = made_of_results(options.repository)
+    except ValueError as error:
+        print(f"make_results: {error}", file=sys.stderr)
+        return 2
+    problems += [
+        f"{path.relative_to(options.repository)} is made of no result file: delete it."
+        for path in sorted([*results.glob("*.svg"), *results.glob("*.md")])
+        if path not in made and path.name not in BY_HAND
+    ]
+    for path, text in made.items():
         stale = not path.is_file() or path.read_text(encoding="utf-8") != text
         if stale and options.check:
             problems.append(f"{path.relative_to(options.repository)} is stale: run `make results`.")

@@ -4,8 +4,10 @@ import pathlib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import cells
 import numpy as np
 from cells import interval_text, markdown_table, mean_and_deviation
+from grid_options import numbers_text
 from kinds import KINDS, result_files_of
 from result_files import Row
 
@@ -96,22 +98,38 @@ def read_methods(results: pathlib.Path) -> dict[Method, list[Row]]:
 
 def methods_table(methods: dict[Method, list[Row]]) -> list[str]:
     """A line a method, as Markdown."""
-    titles = ["network", "input", "data set", "folds", "accuracy %", "95 % interval"]
+    titles = ["network", "input", "data set", "folds", "epoch chosen by", "accuracy %"]
     lines = []
     for method, rows in methods.items():
-        folds = ", ".join(dict.fromkeys(row["fold"] for row in rows))
+        folds = numbers_text(sorted({int(row["fold"]) for row in rows}))
         accuracy, *others = (
-            mean_and_deviation(rows, metric) if all(row.get(metric) for row in rows) else "-"
+            mean_and_deviation(rows, metric, digits=2) if all(r.get(metric) for r in rows) else "-"
             for metric in ("accuracy", "last_epoch_accuracy", "mean_average_precision")
         )
-        shown = [accuracy, interval_text(rows, "accuracy"), *others]
+        shown = [chosen_by(rows), accuracy, interval_text(rows, "accuracy"), *others]
         name = TITLES.get(method.dataset, method.dataset)
         parameters = f"{mean_parameters(rows):,.0f}"
         described = method.described(methods)
         lines.append([f"`{method.network}`", described, name, folds, *shown, parameters])
-    return markdown_table([*titles, "last epoch %", "mAP %", "parameters"], lines)
+    titles += ["95 % interval", "last epoch %", "mAP %", "trainable parameters"]
+    return markdown_table(titles, lines)
 
 
 def mean_parameters(rows: Sequence[Row]) -> float:
     """Trainable parameters: of pruned networks folds have various numbers."""
-    return float(np.mean([int(row["parameters"]) for row in rows]))
+    # The residual-block paper counts moving statistics, too.
+    counts = (row.get("trainable_parameters") or row["parameters"] for row in rows)
+    return float(np.mean([int(count) for count in counts]))
+
+
+def chosen_by(rows: Sequence[Row]) -> str:
+    """By which clips the weights that count were chosen."""
+    found = dict.fromkeys(map(_chosen_by, rows))
+    return ", ".join(found)
+
+
+def _chosen_by(row: Row) -> str:
+    recipe = cells.recipe_of(row)
+    if recipe.keeps_last:
+        return "none: the last epoch"
+    return "another fold" if recipe.validation == "next" else "these clips"

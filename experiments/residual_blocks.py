@@ -82,7 +82,7 @@ CELL_FIELDS = ("dataset", "fold", "seed", "network", "block", "normalization")
 COLUMNS = (
     *("recipe", "dataset", "fold", "seed", "network", "block", "input"),
     *("accuracy", "balanced_accuracy", "mean_average_precision", "last_epoch_accuracy"),
-    *("train_accuracy", "best_epoch", "epochs", "parameters", "seconds"),
+    *("train_accuracy", "best_epoch", "epochs", "parameters", "trainable_parameters", "seconds"),
     *("hardware", "backend", "versions", "commit", "command"),
 )
 
@@ -123,13 +123,14 @@ def read_runs(runs: pathlib.Path, dataset: str) -> list[dict]:
 def read_run(run: RunFolder) -> dict:
     """The row of a finished and evaluated run."""
     history, done = run.history(), run.finished
-    best = done["best_epoch"] - 1
+    best, model = done["best_epoch"] - 1, run.model()
     return cells.common_columns(run) | {
         "last_epoch_accuracy": last_score(run, "val_accuracy"),
         "train_accuracy": f"{history['accuracy'][best]:.4f}",
         "best_epoch": done["best_epoch"],
         "epochs": done["epochs"],
-        "parameters": run.model().count_params(),
+        "parameters": model.count_params(),
+        "trainable_parameters": cells.trainable_parameters(model),
     }
 
 

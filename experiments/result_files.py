@@ -13,10 +13,13 @@ the kind of a row (`kinds.Kind`) adds it.
 import contextlib
 import csv
 import dataclasses
+import math
 import pathlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
+
+from reasons import reason
 
 from keras_audio.files import folder_name, locked, write_csv, write_text
 
@@ -24,6 +27,8 @@ from keras_audio.files import folder_name, locked, write_csv, write_text
 RUN = ("recipe", "dataset", "fold", "seed")
 ORIGIN = ("seconds", "hardware", "backend", "versions", "commit", "command")
 COLUMNS = (*RUN, "metric", "value", *ORIGIN)
+# Metrics whose values are words.
+WORDS = ("reason", "labels")
 
 Row = dict[str, Any]
 
@@ -78,6 +83,14 @@ def update(
     A run that is in the file already, by `kind.place`, is replaced; other runs stay, whoever made
     them, and wherever.
 
+    Args:
+        kind: Of the rows.
+        dataset: Theirs.
+        new: Rows of runs.
+        results: The folder of the result files.
+        absent: Why nothing was run now. The page says it only where `not_run.csv` gives no reason
+            and there are no rows: what is missing on one machine may have been run on another.
+
     Raises:
         ValueError: If other processes go on writing the file, or it is no result file.
     """
@@ -86,7 +99,8 @@ def update(
     with _writing(path):
         rows = merged(kind.read(dataset, results), new, kind.place)
         write_rows(path, rows, kind.derived(rows[0]) if rows else (), kind.part)
-        pages = kind.page(kind.read(dataset, results), dataset, absent, results)
+        said = reason(results, kind.name, dataset) or ("" if rows else absent)
+        pages = kind.page(kind.read(dataset, results), dataset, said, results)
         for name, text in pages.items():
             write_text(results / name, text)
     for name in pages:
@@ -159,7 +173,21 @@ def read_lines(path: pathlib.Path) -> list[dict[str, str]]:
             f"Expected a result file with the columns {', '.join(COLUMNS)}. Received: path={path} "
             f"with {', '.join(columns) or 'none'}"
         )
+    for number, line in enumerate(lines, start=2):
+        texts = line["metric"].startswith(WORDS)
+        if None in line.values() or not (texts or _is_number(line["value"])):
+            raise ValueError(
+                "Expected a number in every line of a result file, and all columns. Received: "
+                f"path={path}, line {number}, {line['metric']}={line['value']!r}"
+            )
     return lines
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def read_rows(path: pathlib.Path, columns: Sequence[str] = (), part: str = "") -> list[Row]:

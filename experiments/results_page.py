@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 import parity
 import result_files
 from beside import Beside
-from cells import hardware_line, markdown_table
+from cells import changed_settings, gathered, hardware_line, markdown_table, recipe_of
+from grid_options import numbers_text
 from kinds import KINDS, result_files_of
 from methods import PRUNED, TITLES, Method, Network, mean_parameters, methods_table, network_of
-from not_run import FILE as NOT_RUN
-from not_run import read_not_run
+from reasons import FILE as NOT_RUN
+from reasons import read_not_run
 from results_plots import Point, plots
 from side_by_side import SideBySide, side_by_side
 
@@ -25,7 +26,7 @@ from keras_audio.evaluation import (
 from keras_audio.files import folder_name
 
 SPEED = "clips_per_second_batch_32"
-# The pages under results/ and docs/ that say more.
+# The pages under docs/ that say more.
 PAGES = {
     "residual_blocks": "residual_blocks.md",
     "erann": "erann.md",
@@ -33,21 +34,19 @@ PAGES = {
     "binaural_waveforms": "binaural_waveforms.md",
     "progressive_resizing": "progressive_resizing.md",
 }
-# How ours were measured otherwise than the paper's, in words.
+# How ours are measured, beside the paper's protocol; the settings follow from the rows.
 PROTOCOLS = {
-    "residual_blocks": "As in the paper, the best epoch on the held-out fold counts. On ESC-10 the "
-    "sounds are of 5 s, batches of 16, batch norm's momentum 0.9 and at most 40 epochs, since 320 "
-    "training clips make few steps; five official folds, or fold 1 alone.",
-    "erann": "As in the paper, the best evaluation on the held-out fold counts. On ESC-10 the "
-    "lightest network, 800 iterations in place of 20,000, fold 1, one seed; the paper has three.",
-    "two_path": "As in the report, the last epoch counts, so that nothing is chosen on the test "
-    "clips. On ESC-10 a third of the filters, mono at 44.1 kHz, 126 of 510 epochs, fold 1.",
-    "binaural_waveforms": "The best epoch is chosen on a fold that is neither trained on nor "
-    "tested on. On ESC-10 mono, ten classes in place of three, five official folds; the pruning "
-    "ends at 40 KB.",
-    "progressive_resizing": "As in the paper, the best epoch on the held-out fold counts. On "
-    "ESC-10 ResNet18 with a quarter of the filters from new weights in place of ImageNet's "
-    "ResNet34, 29 or 40 epochs in place of 170 to 190, five official folds.",
+    "residual_blocks": "As in the paper, the best epoch on the held-out fold counts.",
+    "erann": "As in the paper, the best evaluation on the held-out fold counts; the paper's are "
+    "means of three repetitions.",
+    "two_path": "The last epoch counts. The report measures on the validation split that chose its "
+    "best model.",
+    "binaural_waveforms": "The best epoch is chosen on clips that neither train nor test. The "
+    "report does not say how many rounds of pruning it took: our counts are of as many as give its "
+    "numbers. On other data ours have its ten classes and one channel, and stop pruning elsewhere.",
+    "progressive_resizing": "As in the paper, the best epoch on the held-out fold counts. Ours on "
+    "other data begin with new weights in place of ImageNet's, with the ResNet and the plans that "
+    "the settings say.",
 }
 LEAK = (
     "ESC-10's folds 3 and 5 share a recording (a crying baby), and fold 2 has one fire under two "
@@ -73,7 +72,7 @@ def page(
     lines += ["", "## What was not run", "", *_not_run_section(results)]
     for paper in published_papers():
         recipe = paper.recipe
-        lines += ["", f"## {_short(paper)}", "", _about(paper, recipe, results)]
+        lines += ["", f"## {_short(paper)}", "", _about(methods, paper, recipe, results)]
         for (key, _), (table, counted) in tables.items():
             if key == paper.key:
                 lines += ["", *_table_section(table, counted, recipe, results)]
@@ -89,9 +88,10 @@ _INTRODUCTION = (
     "beside: the paper's, what the original public code reports, and ours. A difference is ours "
     "less the paper's, in points for shares, and is taken on the same data set only: what was "
     "measured on another stands there to show the order of methods. Ours are means over folds and "
-    "seeds, ± the standard deviation over folds, with the number of runs in brackets. An interval "
-    "is Student's 95 % interval of the mean over folds; folds share most of their training clips, "
-    "so it tends to be too narrow.",
+    "seeds, ± the standard deviation over folds (of one fold over seeds, which is said), with the "
+    "number of runs in brackets. An interval is Student's 95 % interval of the mean over folds; "
+    "folds share most of their training clips, so it tends to be too narrow. Where the clips that "
+    "a method is measured on chose its epoch, its numbers flatter, as those of most papers do.",
     "",
     "This page is written by `make results` from `results/*.csv` and from the papers' numbers in "
     "`keras_audio/evaluation/published/`; `python experiments/make_results.py --check` says "
@@ -124,13 +124,15 @@ def _run_section(methods: dict, results: pathlib.Path, figures: dict[str, str]) 
         for kind, caption in _CAPTIONS.items():
             if (name := f"{kind}_{folder_name(dataset)}.svg") in figures:
                 yield from ["", f"![{caption} on {title}](../results/{name})"]
+        yield ""
+        yield from _speed_sentence(results)
         pages = [
             f"[{kind.name.replace('_', ' ')}](../results/{kind.name}_{folder_name(dataset)}.md)"
             for kind in KINDS.values()
             for name, _ in result_files_of(kind, results)
             if name == folder_name(dataset) and any(m.recipe == kind.name for m in found)
         ]
-        yield from ["", f"Each run with its command: {', '.join(pages)}."]
+        yield f"Each run with its command: {', '.join(pages)}."
 
 
 _CAPTIONS = {
@@ -150,7 +152,7 @@ def _figures(methods: dict, results: pathlib.Path) -> dict[str, str]:
             point = _point(method, rows, list(there))
             points["parameters"].append(point)
             if (speed := speeds.get(network_of(method, rows))) is not None:
-                points["speed"].append(point._replace(x=speed))
+                points["speed"].append(point._replace(x=speed["median"], reach=speed["reach"]))
         found |= plots(points, folder_name(dataset), TITLES.get(dataset, dataset))
     return found
 
@@ -170,39 +172,59 @@ def _point(method: Method, rows: Sequence[dict], others: Sequence[Method]) -> Po
     return Point(method.recipe, name, label, mean_parameters(rows), by_fold, spread)
 
 
-def _speeds(results: pathlib.Path) -> dict[Network, float]:
-    """Clips a second by network, as `experiments/speed.py` measured them."""
+def _speeds(results: pathlib.Path) -> dict[Network, dict]:
+    """Clips a second by network, as `experiments/speed.py` measured them: median, least, most."""
     path = results / "speed.csv"
-    if not path.is_file():
-        return {}
-    found = {}
-    for line in result_files.read_lines(path):
+    numbers: dict[Network, dict[str, float]] = {}
+    for line in result_files.read_lines(path) if path.is_file() else ():
         metric, _, part = line["metric"].partition(":")
-        if metric == SPEED:
+        if metric.startswith(SPEED):
             name, _, parameters = part.rpartition("/")
             key = Network(line["recipe"], line["dataset"], name, int(parameters))
-            found[key] = float(line["value"])
-    return found
+            numbers.setdefault(key, {})[metric.removeprefix(SPEED)] = float(line["value"])
+    return {
+        key: {"median": found[""], "reach": (found["_least"], found["_most"])}
+        for key, found in numbers.items()
+    }
+
+
+def _speed_sentence(results: pathlib.Path) -> Iterator[str]:
+    """With what speeds were measured."""
+    path = results / "speed.csv"
+    if path.is_file():
+        lines = result_files.read_lines(path)
+        command = lines[0]["command"]
+        yield (
+            f"Speeds: the median, with the least and the most, of rounds in turn, from waveform to "
+            f"probabilities, by `{command}`. {hardware_line(lines)}"
+        )
+        yield ""
 
 
 def _not_run_section(results: pathlib.Path) -> list[str]:
     """A line a data set of a paper that a recipe was not trained on."""
     lines = [
-        [line.recipe.replace("_", " "), _dataset(line.dataset), line.reason, f"`{line.command}`"]
+        [
+            line.recipe.replace("_", " "),
+            _dataset(line.dataset),
+            line.what or "all",
+            line.reason,
+            f"`{line.command}`",
+        ]
         for line in read_not_run(results)
     ]
     return [
         f"From `results/{NOT_RUN}`. The commands go on where they were stopped "
         "([experiments](experiments.md)), and add their rows to the result files.",
         "",
-        *markdown_table(["recipe", "data set", "why not", "what runs it"], lines),
+        *markdown_table(["recipe", "data set", "what", "why not", "what runs it"], lines),
     ]
 
 
 # Of each paper. -----------------------------------------------------------------------------------
 
 
-def _about(paper, recipe: str, results: pathlib.Path) -> str:
+def _about(methods: dict, paper, recipe: str, results: pathlib.Path) -> str:
     run = [
         f"[{TITLES.get(name, name)}](../results/{recipe}_{name}.md)"
         for name, path in result_files_of(KINDS[recipe], results)
@@ -212,8 +234,32 @@ def _about(paper, recipe: str, results: pathlib.Path) -> str:
     code = f" Original code: {paper.code}." if paper.code else ""
     return (
         f"{title}.{code} Recipe [`{recipe}`]({PAGES[recipe]}), run on {', '.join(run)}. "
-        f"Protocol of ours: {PROTOCOLS[recipe]}"
+        f"{' '.join(_settings_of_ours(methods, recipe))}"
     )
+
+
+def _settings_of_ours(methods: dict, recipe: str) -> Iterator[str]:
+    """A sentence a data set on the settings that all runs of a recipe have there."""
+    rows = gathered(
+        (method.dataset, row)
+        for method, rows in methods.items()
+        if method.recipe == recipe
+        for row in rows
+    )
+    for dataset, found in rows.items():
+        shared: list[str] = []
+        for number, one in enumerate(dict.fromkeys(row["command"] for row in found)):
+            trained = recipe_of({"command": one})
+            usual = type(trained).for_dataset(dataset)
+            changed = changed_settings(trained, usual, ("dataset", "fold", "seed"))
+            shared = [text for text in changed if not number or text in shared]
+        said = " ".join(f"`{text}`" for text in shared) or "those of the paper"
+        folds, seeds = (sorted({int(row[axis]) for row in found}) for axis in ("fold", "seed"))
+        yield (
+            f"On {TITLES.get(dataset, dataset)} all runs have the settings {said}; folds "
+            f"{numbers_text(folds)}, seeds {numbers_text(seeds)} "
+            f"([why](../results/{recipe}_{folder_name(dataset)}.md))."
+        )
 
 
 def _table_section(table, counted: SideBySide, recipe: str, results: pathlib.Path) -> Iterator[str]:
@@ -245,7 +291,7 @@ def _about_ours(table, counted: SideBySide, recipe: str, results: pathlib.Path) 
     missing = [
         f"{_dataset(line.dataset)}: {line.reason} (`{line.command}`)"
         for line in read_not_run(results)
-        if line.recipe == recipe and line.dataset in table.datasets
+        if line.recipe == recipe and line.dataset in table.datasets and not line.what
     ]
     if missing:
         yield f"Not run on {'; '.join(missing)}."
@@ -284,7 +330,7 @@ def _differing_section() -> Iterator[str]:
                 result = notes[key]
                 where = ", ".join(filter(None, (check.row, check.column, check.metric)))
                 link = f"[{check.table}](#{_anchor(paper.key, check.table)})"
-                reason = check.reason or "-"
+                reason = "differs" if check.reason == "unexplained" else check.reason
                 lines.append(
                     [
                         _short(paper),

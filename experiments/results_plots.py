@@ -38,6 +38,7 @@ class Point(NamedTuple):
         x: Parameters, or clips a second.
         values: An accuracy a fold, in percent.
         spread: The standard deviation over the folds, in points; None with one fold.
+        reach: The least and the most of `x`, where it was measured several times.
     """
 
     recipe: str
@@ -46,6 +47,7 @@ class Point(NamedTuple):
     x: float
     values: Sequence[float]
     spread: float | None
+    reach: tuple[float, float] | None = None
 
     @property
     def accuracy(self) -> float:
@@ -73,6 +75,8 @@ def accuracy_against(points: Sequence[Point], title: str, unit: str) -> str:
             if point.spread is not None:
                 reach = point.accuracy + np.array([-1, 1]) * point.spread
                 axes.plot([point.x] * 2, reach, color=color, linewidth=1, alpha=0.5)
+            if point.reach is not None:
+                axes.plot(point.reach, [point.accuracy] * 2, color=color, linewidth=1, alpha=0.5)
             axes.plot(point.x, point.accuracy, **_marker(point.recipe, len(point.values) > 1))
         _label_axes(axes, unit)
         _write_labels(axes, points)

@@ -78,20 +78,22 @@ def _kinds(result: dict, code: dict | None, ours: list[Ours]) -> Iterator[str]:
 def _shown(ours: Ours, title: Title) -> str:
     if not ours.runs:
         return f"{ours.value:,.0f}" if ours.value >= 1000 else f"{ours.value:,.2f}"
-    if title.unit != "percent":
-        text = f"{ours.value:.3f}" + (f" ± {ours.deviation:.3f}" if ours.deviation else "")
-    else:
-        text = f"{100 * ours.value:.1f}"
-        text += "" if ours.deviation is None else f" ± {100 * ours.deviation:.1f}"
-        text += " %"
-    return f"{text} ({ours.runs})"
+    scale, digits, unit = (100, 2, " %") if title.unit == "percent" else (1, 3, "")
+    text = f"{scale * ours.value:.{digits}f}"
+    if ours.spread is not None:
+        named = " (seeds)" if ours.over == "seeds" else ""
+        text += f" ± {scale * ours.spread:.{digits}f}{named}"
+    short = f", {ours.missing} folds missing" if ours.missing else ""
+    return f"{text}{unit} ({ours.runs}{short})"
 
 
 def _difference(ours: Ours, result: dict, title: Title) -> str:
     """Ours less the paper's; of counts at the digits that the paper prints."""
+    if ours.missing:
+        return "-"
     if ours.runs:
         if title.unit == "percent":
-            return f"{100 * (ours.value - result['value']):+.1f} points"
+            return f"{100 * (ours.value - result['value']):+.2f} points"
         return f"{ours.value - result['value']:+.3f}"
     same = format_value(ours.value, title) == format_value(result["value"], title)
     return "0" if same else f"{ours.value - result['value']:+,.4g}"

@@ -18,7 +18,8 @@ class Aggregate:
         fold_deviation: Sample standard deviation of the folds' means over the seeds; None where
             there is one fold.
         seed_deviation: That of the seeds' means over the folds; None where there is one seed.
-        interval: The 95 % confidence interval of the mean; None where there is one run.
+        interval: The 95 % confidence interval of the mean: over folds or, of one fold, over its
+            seeds; None of one run, and where folds share no seed.
         folds: How many folds there are.
         seeds: How many seeds there are.
         runs: How many runs there are.

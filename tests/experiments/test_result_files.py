@@ -12,7 +12,8 @@ import pytest
 import result_files
 from kinds import KINDS, result_files_of
 from methods import Method, methods_table, read_methods
-from not_run import PAPERS, reason, unexplained
+from not_run import PAPERS, unexplained
+from reasons import reason
 from result_files import COLUMNS, read_lines, read_rows, write_rows
 
 from keras_audio.evaluation import aggregate
