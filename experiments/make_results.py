@@ -33,14 +33,7 @@ REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write or check; 1 if something is stale or unexplained, 2 if a file cannot be read."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--check", action="store_true", help="write nothing, exit with 1 if stale")
-    parser.add_argument(
-        "--repository", type=pathlib.Path, default=REPOSITORY, help="of README, docs and results"
-    )
-    options = parser.parse_args(arguments)
+    options = parse(arguments)
     import_tensorflow()
     results = options.repository / "results"
     try:
@@ -101,6 +94,18 @@ def between(text: str, name: str, lines: Sequence[str]) -> str:
     if found is None:
         raise ValueError(f"Expected a page with <!-- {name}:begin -->. Received: {text[:60]!r}")
     return text.replace(found[0], "\n".join([found[1].rstrip("\n"), *lines, found[2]]))
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The options of the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--check", action="store_true", help="write nothing, exit with 1 if stale")
+    parser.add_argument(
+        "--repository", type=pathlib.Path, default=REPOSITORY, help="of README, docs and results"
+    )
+    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":

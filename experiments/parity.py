@@ -34,12 +34,7 @@ COLUMNS = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and write; 1 if a difference is above the tolerance."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--reference", type=pathlib.Path, required=True, metavar="DIR")
-    parser.add_argument("--to", type=pathlib.Path, default=pathlib.Path("results"), metavar="DIR")
-    options = parser.parse_args(arguments)
+    options = parse(arguments)
     import_tensorflow()
     try:
         rows = list(measure(options.reference))
@@ -88,6 +83,16 @@ def read_rows(path: pathlib.Path) -> list[dict[str, str]]:
     """The rows that were written."""
     with open(path, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The options of the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--reference", type=pathlib.Path, required=True, metavar="DIR")
+    parser.add_argument("--to", type=pathlib.Path, default=pathlib.Path("results"), metavar="DIR")
+    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":

@@ -31,11 +31,7 @@ PRUNED = {"a": (1, 0.1, False), "b": (0, 0.1, False), "c": (5, 0.2, True), "d": 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Count, and write the file."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--results", type=pathlib.Path, default=REPOSITORY / "results")
-    options = parser.parse_args(arguments)
+    options = parse(arguments)
     import_tensorflow()
     from keras_audio.training.environment import describe_environment
 
@@ -112,6 +108,15 @@ def binaural_waveforms() -> dict[str, int | str]:
             f"kilobytes:{network}": f"{found.kilobytes:.2f}",
         }
     return counts
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The options of the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--results", type=pathlib.Path, default=REPOSITORY / "results")
+    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":

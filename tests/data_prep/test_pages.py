@@ -96,7 +96,12 @@ def test_commands_go_from_nothing_to_a_training(name):
 @pytest.mark.parametrize("paper", RECIPES)
 def test_recipes_train_on_the_data_sets_of_their_papers(paper):
     with open(PUBLISHED / f"{paper}.csv", newline="") as file:
-        names = {row["dataset"] for row in csv.DictReader(file)}
+        # What sections say is of the tables too, or of others.
+        names = {
+            row["dataset"]
+            for row in csv.DictReader(file)
+            if row["table"].startswith("Table") and row["source"] == "paper"
+        }
     assert names <= set(CARDS)
     for name in names:
         trained = [arguments[2] for arguments in commands(name) if arguments[1] == "train"]

@@ -201,14 +201,15 @@ def test_the_readmes_table_has_the_network_whole_and_as_a_file(tmp_path, no_weig
     rows = rows_of(tmp_path, "esc10")
     result_files.update(binaural_waveforms_tables.KIND, "esc10", rows, tmp_path)
     header, _, whole, small = methods_table(read_methods(tmp_path))
-    assert header.endswith("| mAP % | parameters |")
+    assert header.endswith("| mAP % | trainable parameters |")
     assert whole == (
-        "| `binaural_b` | waveform | ESC-10 | 1, 2 | 85.0 ± 7.1 | 21.5 to 100.0 | - | 95.0 ± 0.0 "
+        "| `binaural_b` | waveform | ESC-10 | 1,2 | another fold | 85.00 ± 7.07 | "
+        "21.5 to 100.0 | - | 95.00 ± 0.00 "
         "| 30,272 |"
     )
     assert small == (
-        "| `binaural_b` | waveform, pruned, until=size=50KB, 16-bit LiteRT | ESC-10 | 1, 2 | "
-        "84.0 ± 7.1 | 20.5 to 100.0 | - | - | 24,100 |"
+        "| `binaural_b` | waveform, pruned, until=size=50KB, 16-bit LiteRT | ESC-10 | 1,2 | "
+        "another fold | 84.00 ± 7.07 | 20.5 to 100.0 | - | - | 24,100 |"
     )
 
 

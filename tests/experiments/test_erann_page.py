@@ -77,7 +77,11 @@ def test_the_cost_is_that_of_the_formulas():
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", *(f"docs/{n}.md" for n in ("erann", "two_path", "developing"))]
+    "page",
+    [
+        "README.md",
+        *(f"docs/{n}.md" for n in ("erann", "two_path", "developing", "experiments", "importing")),
+    ],
 )
 def test_the_experiments_take_the_commands_of_the_docs(page, load_experiment):
     text = (REPOSITORY / page).read_text(encoding="utf-8")
