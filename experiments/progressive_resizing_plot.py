@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from standalone_svg import standalone_svg
+from standalone_svg import draw_box, standalone_svg
 
 from keras_audio.evaluation.plots import COLORS
 
@@ -52,7 +52,7 @@ def box_plots(panels: Mapping[str, Sequence[Box]]) -> str:
         for axes, (title, boxes) in zip(all_axes, panels.items(), strict=True):
             axes.set_frame_on(False)
             for place, box in enumerate(boxes):
-                _draw_box(axes, place, box)
+                draw_box(axes, place, box.values, HUES[box.method])
             lines = textwrap.wrap(title, 16 * max(2, len(boxes)))
             axes.set_title("\n".join(lines), loc="left", size=13, color=COLORS["ink"])
             axes.set_xticks(range(len(boxes)), [box.title.replace(", ", "\n") for box in boxes])
@@ -66,24 +66,6 @@ def box_plots(panels: Mapping[str, Sequence[Box]]) -> str:
 
     size = (60 + 110 * sum(widths), 380)
     return standalone_svg(size, _summary(panels), draw, HUES, _DARK)
-
-
-def _draw_box(axes, place: int, box: Box) -> None:
-    color = HUES[box.method]
-    look = {"color": color, "linewidth": 1.5}
-    axes.boxplot(
-        [box.values],
-        positions=[place],
-        widths=0.5,
-        showfliers=False,  # Every fold has a dot.
-        boxprops=look,
-        whiskerprops=look,
-        capprops=look,
-        medianprops=look | {"linewidth": 3},
-    )
-    # Beside each other in the order of the folds, so that equal ones are all seen.
-    shifts = np.linspace(-0.15, 0.15, len(box.values)) if len(box.values) > 1 else [0.0]
-    axes.plot(place + np.asarray(shifts), box.values, "o", color=color, markersize=5, alpha=0.6)
 
 
 def _summary(panels: Mapping[str, Sequence[Box]]) -> str:

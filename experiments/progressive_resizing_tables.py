@@ -19,6 +19,7 @@ from progressive_resizing_comparisons import (
     scores_of,
 )
 from progressive_resizing_plot import Box
+from progressive_resizing_published import published, published_mean, split_of
 from progressive_resizing_variants import (
     COLUMNS,
     METHODS,
@@ -34,10 +35,7 @@ from progressive_resizing_variants import (
     derived,
     describe,
     place,
-    published,
-    published_mean,
     sections,
-    split_of,
     variant_of_row,
 )
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from standalone_svg import standalone_svg
+from standalone_svg import draw_box, standalone_svg
 
 from keras_audio.evaluation.plots import COLORS
 
@@ -223,8 +223,8 @@ def fold_boxes(points: Sequence[Point], title: str) -> str:
     def draw(figure) -> None:
         figure.set_layout_engine("constrained")
         axes = figure.add_subplot(frame_on=False)
-        for place, point in enumerate(points):
-            _draw_box(axes, len(points) - 1 - place, point)
+        for place, point in enumerate(reversed(points)):
+            draw_box(axes, place, point.values, HUES[point.recipe], horizontal=True)
         labels = ["\n".join(textwrap.wrap(point.label, 52)) for point in reversed(points)]
         axes.set_yticks(range(len(points)), labels)
         axes.set_ylim(-0.7, len(points) - 0.3)
@@ -238,25 +238,6 @@ def fold_boxes(points: Sequence[Point], title: str) -> str:
     medians = ", ".join(f"{point.label} {np.median(point.values):.1f} %" for point in points)
     summary = f"{title}, medians: {medians}"
     return standalone_svg((760, 70 + 44 * len(points)), summary, draw, HUES, _DARK)
-
-
-def _draw_box(axes, place: int, point: Point) -> None:
-    color = HUES[point.recipe]
-    look = {"color": color, "linewidth": 1.5}
-    axes.boxplot(
-        [point.values],
-        positions=[place],
-        widths=0.5,
-        orientation="horizontal",
-        manage_ticks=False,
-        showfliers=False,  # Every fold has a dot.
-        boxprops=look,
-        whiskerprops=look,
-        capprops=look,
-        medianprops=look | {"linewidth": 3},
-    )
-    shifts = np.linspace(0.15, -0.15, len(point.values))
-    axes.plot(point.values, place + shifts, "o", color=color, markersize=5, alpha=0.6)
 
 
 def plots(points: Mapping[str, Sequence[Point]], dataset: str, title: str) -> dict[str, str]:

@@ -1,6 +1,9 @@
 """Figures as SVG files that stand alone, readable on a light and on a dark page."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
 
 from keras_audio.evaluation.plots import svg_element
 
@@ -28,3 +31,34 @@ def standalone_svg(
     dark = ";".join(f"--{name}:{color}" for name, color in (_DARK | dict(dark_hues)).items())
     style = f"<style>@media (prefers-color-scheme:dark){{svg{{{dark}}}}}</style>"
     return svg.replace(">", f">{style}", 1) + "\n"
+
+
+def draw_box(
+    axes: Any, place: int, values: Sequence[float], color: str, *, horizontal: bool = False
+) -> None:
+    """Draw a box over folds into Matplotlib axes, with a dot a fold.
+
+    Args:
+        axes: Where.
+        place: Of the box, on the other axis.
+        values: One a fold.
+        color: Of lines and dots.
+        horizontal: Whether values run from left to right.
+    """
+    look = {"color": color, "linewidth": 1.5}
+    axes.boxplot(
+        [values],
+        positions=[place],
+        widths=0.5,
+        orientation="horizontal" if horizontal else "vertical",
+        manage_ticks=not horizontal,
+        showfliers=False,  # Every fold has a dot.
+        boxprops=look,
+        whiskerprops=look,
+        capprops=look,
+        medianprops=look | {"linewidth": 3},
+    )
+    # Beside each other in the order of the folds, so that equal ones are all seen.
+    shifts = np.linspace(-0.15, 0.15, len(values)) if len(values) > 1 else np.zeros(1)
+    points = (values, place - shifts) if horizontal else (place + shifts, values)
+    axes.plot(*points, "o", color=color, markersize=5, alpha=0.6)

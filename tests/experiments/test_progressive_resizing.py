@@ -5,6 +5,7 @@ import shlex
 
 import cells
 import grid
+import progressive_resizing_published
 import progressive_resizing_tables
 import progressive_resizing_variants
 import pytest
@@ -214,14 +215,14 @@ def test_cost_follows_the_resolution():
 
 
 def test_published_numbers_by_split():
-    assert progressive_resizing_variants.published("esc50")["bilinear"] == {
+    assert progressive_resizing_published.published("esc50")["bilinear"] == {
         5: 0.7174, 4: 0.8324, 3: 0.7325, 2: 0.7749, 1: 0.7425,
     }  # fmt: skip
-    assert progressive_resizing_variants.published_mean("esc50", "combined") is None
+    assert progressive_resizing_published.published_mean("esc50", "combined") is None
     for row in published_results("colangelo_2021"):
         if row["metric"] == "accuracy" and row["column"]:
             fold = int(row["column"].removeprefix("fold="))
-            split = progressive_resizing_variants.split_of(row["dataset"], fold)
+            split = progressive_resizing_published.split_of(row["dataset"], fold)
             assert row["protocol"].startswith(f"split {split}: fold {fold} ")
 
 
