@@ -65,7 +65,7 @@ def _messages(file: BinaryIO, address: int) -> Iterator[tuple[int, bytes]]:
     while blocks:
         place, size = blocks.pop()
         left -= size + 1
-        if left < 0:
+        if size < 0 or left < 0:
             raise ValueError("a header that is large, or goes in a circle")
         file.seek(place)
         block, at = file.read(size), 0

@@ -1,5 +1,7 @@
 """Lists of names in HDF5 files that would fill the memory, and those that only look odd."""
 
+import contextlib
+import io
 import json
 import pathlib
 import re
@@ -12,7 +14,7 @@ import numpy as np
 import pytest
 from original_networks import plain, save
 
-from keras_audio.importers import h5_file, load_keras2_h5, read_original
+from keras_audio.importers import h5_file, h5_header, load_keras2_h5, read_original
 from keras_audio.models import create_model
 
 LONG, SHORT = 2_000_000, 777
@@ -121,6 +123,20 @@ def test_names_of_every_kind_are_read(version, text, net, path, tmp_path):
             root.attrs[f"other_{number}"] = "x" * 300
         root.attrs["layer_names"] = names
     load_keras2_h5(create_model("m3", 3), copy)
+
+
+@pytest.mark.parametrize("size", [0, 7, 8, 60, 2**40])
+@pytest.mark.parametrize("version", [1, 2])
+def test_headers_that_go_in_a_circle_end(version, size):
+    if version == 1:
+        start = struct.pack("<BxHIIxxxx", 1, 1, 1, 24)
+        header = start + struct.pack("<HHBxxxQQ", 0x10, 16, 0, 16, size)
+    else:
+        start = b"OHDR\x02\x00" + bytes([20])
+        header = start + struct.pack("<BHBQQ", 0x10, 16, 0, 3, size)
+    with contextlib.suppress(ValueError, struct.error):
+        for _ in h5_header._messages(io.BytesIO(header + bytes(100)), 0):
+            pass
 
 
 def test_a_long_name_is_not_read(path):
