@@ -20,7 +20,7 @@ from keras_audio.models.config_code import code_in_config
 _LARGEST_CONFIG = 16 * 2**20
 # Of layers or of arrays, in a list. The largest original has 150 layers.
 _MOST_NAMES = 10_000
-# Bytes of a name, and of all lists of names in a file. Those of the largest original have 20 KB.
+# Bytes of a name, and of all lists of names in a file. Those of the largest original take 35 KB.
 _LONGEST_NAME = 1_000
 _LARGEST_LISTS = 64 * 2**20
 # What a name takes in memory beside its bytes.
