@@ -58,7 +58,12 @@ def add_options(verb: argparse.ArgumentParser) -> None:
         metavar="RUN",
         help="the new run folder (default: runs/RECIPE/NAME-imported, NAME that of the file)",
     )
-    verb.add_argument("--force", action="store_true", help="replace an earlier import there")
+    verb.add_argument(
+        "--force",
+        action="store_true",
+        help="replace an earlier import there, unless reports, exports or anything else was made "
+        "in its folder since",
+    )
     add_data_dir(verb)
 
 

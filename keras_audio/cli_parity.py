@@ -3,6 +3,8 @@
 import argparse
 import dataclasses
 import json
+import math
+import sys
 
 from keras_audio.cli_import import add_original
 from keras_audio.cli_types import rate
@@ -42,13 +44,13 @@ def add_options(verb: argparse.ArgumentParser) -> None:
         "--tolerance",
         type=rate,
         metavar="T",
-        help="exit with 1 if an absolute difference is above T",
+        help="exit with 1 if an absolute difference is above T; one that is no number always is",
     )
     verb.add_argument("--json", action="store_true", help="print JSON")
 
 
 def parity(options: argparse.Namespace) -> int:
-    """Compare and print; 1 if a difference is above the tolerance."""
+    """Compare and print; 1 if a difference is above the tolerance, or is no finite number."""
     from keras_audio.evaluation import measure_parity
     from keras_audio.tables import text_table
 
@@ -66,9 +68,13 @@ def parity(options: argparse.Namespace) -> int:
         arrays_only=options.arrays_only,
     )
     tolerance = options.tolerance
-    beyond = [row.output for row in found.rows if tolerance and not row.absolute <= tolerance]
+    most = tolerance or sys.float_info.max
+    beyond = [row.output for row in found.rows if not row.absolute <= most]
     if options.json:
-        print(json.dumps(dataclasses.asdict(found) | {"beyond": beyond}, indent=2))
+        answer = dataclasses.asdict(found) | {"beyond": beyond}
+        for row in answer["rows"]:
+            row |= {key: _finite(row[key]) for key in ("absolute", "relative")}
+        print(json.dumps(answer, indent=2, allow_nan=False))
         return int(bool(beyond))
     print(
         text_table(
@@ -86,7 +92,13 @@ def parity(options: argparse.Namespace) -> int:
     if found.not_compared:
         print(f"not compared: {', '.join(found.not_compared)}")
     if beyond:
-        print(f"beyond {tolerance:g}: {', '.join(beyond)}")
+        limit = f"{tolerance:g}" if tolerance else "any tolerance"
+        print(f"beyond {limit}: {', '.join(beyond)}")
     elif tolerance:
         print(f"all within {tolerance:g}")
     return int(bool(beyond))
+
+
+def _finite(value: float) -> float | None:
+    """The value as JSON has it, which has no word for what is not a finite number."""
+    return value if math.isfinite(value) else None

@@ -27,6 +27,11 @@ def place(toy_data, tmp_path_factory):
     save(folder / "m3.h5", net)
     save(folder / "code.h5", net, config_with_code(folder / "ran"))
     record(folder / "io.npz", net, x)
+    # The same layers at a twentieth of the work, for what trains.
+    x = x[:, :2000]
+    net = plain("m3", len(labels), x, first_stride=80)
+    save(folder / "quick.h5", net)
+    record(folder / "quick.npz", net, x)
     soundfile.write(folder / "noise.wav", x[0], 8000, subtype="FLOAT")
     return folder
 
@@ -38,21 +43,22 @@ def here(place, monkeypatch):
 
 
 IMPORT = "import m3.h5 --as m3 --labels labels.txt"
+QUICK = "import quick.h5 --as m3 --labels labels.txt --dataset toy_sounds --set duration=0.25 \
+--set first_stride=80 --set normalization=none --set batch_size=8"
 
 
-def test_every_verb_takes_an_import(here, toy_data, capsys):
+def test_every_verb_that_answers_takes_an_import(here, toy_data, capsys):
     data = ["--data-dir", str(toy_data)]
-    settings = "--dataset toy_sounds --set duration=0.5 --set normalization=none"
-    assert main([*IMPORT.split(), *settings.split(), "--to", "run", *data]) == 0
+    assert main([*QUICK.split(), "--to", "run", *data]) == 0
     said = capsys.readouterr().out
     assert "for waveforms at 8000 Hz of 1 channel(s)" in said
     assert "to be measured on toy_sounds, fold 1 (its clips known)" in said
 
     assert main(["evaluate", "run", *data]) == 0
-    assert "imported from            m3.h5" in capsys.readouterr().out
-    assert json.loads(pathlib.Path("run/metrics.json").read_text())["imported_from"] == "m3.h5"
+    assert "imported from            quick.h5" in capsys.readouterr().out
+    assert json.loads(pathlib.Path("run/metrics.json").read_text())["imported_from"] == "quick.h5"
 
-    with np.load("io.npz") as recorded:
+    with np.load("quick.npz") as recorded:
         expected = recorded["y"][0]
     labels = RunFolder("run").labels
     assert main(["export", "run", *data]) == 0
@@ -64,14 +70,24 @@ def test_every_verb_takes_an_import(here, toy_data, capsys):
         found = {row["label"]: row["probability"] for row in answer}
         np.testing.assert_allclose([found[label] for label in labels], expected, atol=1e-4)
 
-    assert main(["compress", "run", "--smoke", *data]) == 0
-    assert "whole" in capsys.readouterr().out
-    train = ["train", "--init-from", "run", "--dataset", "toy_sounds", "--smoke", *data]
-    assert main(train) == 0
-    assert "smoke test passed" in capsys.readouterr().out
     again = ["train", "residual_blocks", "--run", "run", "--resume", "--dataset", "toy_sounds"]
     assert main([*again, *data]) == 2
     assert "--init-from starts a new one" in capsys.readouterr().err
+    assert main([*QUICK.split(), "--to", "run", "--force", *data]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "Received: run with export, export_litert, metrics.json, predictions.csv, report" in said
+
+
+@pytest.mark.slow
+def test_every_verb_that_trains_takes_an_import(here, toy_data, capsys):
+    data = ["--data-dir", str(toy_data)]
+    assert main([*QUICK.split(), "--to", "source", *data]) == 0
+    assert main(["compress", "source", "--smoke", *data]) == 0
+    assert "whole" in capsys.readouterr().out
+    train = ["train", "--init-from", "source", "--dataset", "toy_sounds", "--smoke", *data]
+    assert main(train) == 0
+    assert "smoke test passed" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -79,7 +95,8 @@ def test_every_verb_takes_an_import(here, toy_data, capsys):
     [
         ("--as m5", "Received: path=m3.h5 (conv1d_1/kernel has shape (80, 1, 256), expected "),
         ("--as binaural_a", "Expected for binaural_a a PyTorch state dict file"),
-        ("--as m4", "Expected the name of a model, such as m5, m3"),
+        ("--as m4", "there are original files of, such as m5, m3"),
+        ("--as m34", "there are original files of, such as m3, m34_res. Received: m34"),
         ("--as erann_1_3", "there are original files of"),
         ("--labels none.txt", "labels=none.txt (No such file or directory)"),
         ("--labels io.npz", "labels=io.npz (no UTF-8 text)"),
@@ -154,6 +171,24 @@ def test_resnet_keeps_its_classifier_and_its_width(tmp_path, monkeypatch):
     assert run.recipe == ProgressiveResizing(network="resnet10", num_filters=4, frames=301)
     kernel = run.model().get_layer("logits").kernel
     np.testing.assert_array_equal(kernel, state["fc.weight"].T)
+
+
+def test_an_answer_that_is_no_number_is_beyond_any_tolerance(here, capsys):
+    with np.load("io.npz") as recorded:
+        np.savez("loud.npz", x=np.full_like(recorded["x"], 1e38), y=recorded["y"])
+    command = ["parity", "m3.h5", "loud.npz", "--as", "m3"]
+    assert main(command) == 1
+    assert "beyond any tolerance: predictions" in capsys.readouterr().out
+    assert main([*command, "--tolerance", "1e9"]) == 1
+    assert "beyond 1e+09: predictions" in capsys.readouterr().out
+    assert main([*command, "--json"]) == 1
+
+    def no_json(name):
+        raise AssertionError(name)
+
+    answer = json.loads(capsys.readouterr().out, parse_constant=no_json)
+    (row,) = answer["rows"]
+    assert answer["beyond"] == ["predictions"] and row["absolute"] is row["relative"] is None
 
 
 def test_parity_is_a_table_and_a_status(here, capsys):

@@ -94,11 +94,13 @@ def measure_parity(
         pairs = _pairs(network, original.model, recorded, dict(layers or {}))
         outputs = [network.get_layer(layer).output for layer in pairs]
         network = keras.Model(network.input, outputs)
-        x = recorded.read(_INPUT)
-        found = [_Largest(layer, array, recorded.read(array)) for layer, array in pairs.items()]
+        x = recorded.read(_INPUT, "float32")
+        found = [
+            _Largest(layer, array, recorded.read(array, "float64"))
+            for layer, array in pairs.items()
+        ]
         for first in range(0, len(x), batch_size):
-            batch = np.asarray(x[first : first + batch_size], "float32")
-            answers = keras.tree.flatten(network(batch, training=False))
+            answers = keras.tree.flatten(network(x[first : first + batch_size], training=False))
             for largest, answer in zip(found, answers, strict=True):
                 largest.add(first, keras.ops.convert_to_numpy(answer), recorded)
     compared = {_INPUT, *pairs.values()}
@@ -111,7 +113,7 @@ class _Largest:
 
     def __init__(self, layer: str, array: str, expected: np.ndarray) -> None:
         self.layer, self.array = layer, array
-        self.expected = expected.astype("float64")
+        self.expected = expected
         largest = np.abs(self.expected).max(initial=0)
         self.floor = max(RELATIVE_FLOOR * largest, np.finfo("float32").tiny)
         self.absolute, self.relative = -1.0, 0.0

@@ -52,11 +52,15 @@ class Recording:
     def __exit__(self, *_) -> None:
         self._archive.close()
 
-    def read(self, name: str) -> np.ndarray:
+    def read(self, name: str, dtype: str | None = None) -> np.ndarray:
         """Read an array.
 
+        Args:
+            name: Its name.
+            dtype: Of the numbers that are wanted; None takes those that are there.
+
         Raises:
-            ValueError: If it is damaged, or a number in it is not finite.
+            ValueError: If it is damaged, or a number in it is not finite, or not as `dtype`.
         """
         try:
             with self._archive.open(self._member(name)) as stream:
@@ -65,6 +69,12 @@ class Recording:
             raise self._refused(f"{name} is damaged") from error
         if not np.isfinite(array).all():
             raise self._refused(f"{name} holds values that are not finite")
+        if dtype is None:
+            return array
+        with np.errstate(over="ignore"):
+            array = np.asarray(array, dtype)
+        if not np.isfinite(array).all():
+            raise self._refused(f"{name} holds values that are beyond {dtype}")
         return array
 
     def _shape(self, member: zipfile.ZipInfo, name: str) -> tuple[int, ...]:

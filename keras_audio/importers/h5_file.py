@@ -12,13 +12,19 @@ from collections.abc import Iterator
 
 import h5py
 
+from keras_audio.importers.h5_header import text_lengths
+from keras_audio.importers.untrusted import shown
 from keras_audio.models.config_code import code_in_config
 
 # The architecture of the largest original takes a hundredth of this.
 _LARGEST_CONFIG = 16 * 2**20
-# Of layers or of arrays. The largest original has 150 layers, and 50 MB with its optimizer.
+# Of layers or of arrays, in a list. The largest original has 150 layers.
 _MOST_NAMES = 10_000
-_LARGEST_LIST = 8 * 2**30
+# Bytes of a name, and of all lists of names in a file. Those of the largest original take 35 KB.
+_LONGEST_NAME = 1_000
+_LARGEST_LISTS = 64 * 2**20
+# What a name takes in memory beside its bytes.
+_NAME_ITSELF = 64
 _ARRAYS_ONLY = "--arrays-only reads the arrays alone and never the code"
 _EXPECTED = "Expected a Keras 2 HDF5 file that fits. "
 
@@ -33,7 +39,7 @@ class StoredLayer:
     """A layer that has arrays in a file.
 
     Attributes:
-        name: What the file calls it.
+        name: What the file calls it, for messages.
         arrays: Its arrays, not read yet, by what Keras calls them: `kernel`, `bias`, `gamma`.
     """
 
@@ -66,8 +72,8 @@ def open_keras2(path: str | os.PathLike, *, arrays_only: bool) -> Iterator[list[
     except Exception as error:  # of any kind: the bytes may be anything
         if str(error).startswith(_EXPECTED):
             raise
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise refused(path, f"damaged: {reason}") from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise refused(path, f"damaged: {shown(reason, 200)}") from error
 
 
 def _check_no_code(file: h5py.File, path) -> None:
@@ -88,36 +94,37 @@ def _check_no_code(file: h5py.File, path) -> None:
 
 def _stored_layers(file: h5py.File, path) -> list[StoredLayer]:
     root = _follow(file, "model_weights", path) if "model_weights" in file else file
-    names = _names(root, "layer_names", path)
+    lists = _Lists(path)
+    names = lists.read(root, "layer_names")
     if names is None:
         raise refused(path, "no layer_names, which Keras 2 writes")
     if len(set(names)) < len(names):
         raise refused(path, "layer_names has a name twice")
     stored = []
     for name in names:
-        group, arrays = _follow(root, name, path), {}
-        for full_name in _names(group, "weight_names", path) or ():
+        group, arrays, called = _follow(root, name, path), {}, shown(name)
+        for full_name in lists.read(group, "weight_names") or ():
             own_name = full_name.split("/")[-1].split(":")[0]
             if own_name in arrays:
-                raise refused(path, f"{name} has several arrays called {own_name}")
+                raise refused(path, f"{called} has several arrays called {shown(own_name)}")
             array = _follow(group, full_name, path, f"{name}/{own_name}")
-            arrays[own_name] = _checked(array, f"{name}/{own_name}", path)
+            arrays[own_name] = _checked(array, shown(f"{name}/{own_name}"), path)
         if arrays:
-            stored.append(StoredLayer(name, arrays))
+            stored.append(StoredLayer(called, arrays))
     return stored
 
 
 def _follow(group: h5py.Group, name: str, path, called: str | None = None):
     """Go from a group to what it holds, by hard links alone."""
-    called = called or name
+    called = shown(called or name)
     for part in name.split("/"):
-        if part in ("", ".", "..") or not name.isprintable() or len(name) > 1000:
+        if part in ("", ".", "..") or not name.isprintable() or len(name) > _LONGEST_NAME:
             raise refused(path, f"{name!r:.100} is no name of an array")
         if not isinstance(group, h5py.Group):
             raise refused(path, f"{called} is listed, but not there")
         link = group.get(part, getlink=True)
         if link is None:
-            raise refused(path, f"{called} ({part}) is listed, but not there")
+            raise refused(path, f"{called} ({shown(part)}) is listed, but not there")
         if not isinstance(link, h5py.HardLink):
             raise refused(path, f"{called} is a link, which may lead to another file")
         group = group[part]
@@ -138,42 +145,60 @@ def _checked(array, name: str, path) -> h5py.Dataset:
     return array
 
 
-def _names(group, attribute: str, path) -> list[str] | None:
-    """Read a list of names, in one piece or in those that long ones are cut into."""
-    if not isinstance(group, h5py.Group):
-        raise refused(path, f"{attribute} is looked for in {group.name}, which is no group")
-    if attribute in group.attrs:
-        return _name_list(group, attribute, path)
-    pieces: list[str] = []
-    count = 0
-    while f"{attribute}{count}" in group.attrs:
-        pieces += _name_list(group, f"{attribute}{count}", path)
-        count += 1
-    return pieces if count else None
+class _Lists:
+    """Lists of names, as long as they are together no larger than those of a network.
 
+    A file may hold a text once and list it many times, or one group under many names.
+    """
 
-def _name_list(group: h5py.Group, attribute: str, path) -> list[str]:
-    found = group.attrs.get_id(attribute)
-    if len(found.shape or ()) != 1:
-        raise refused(path, f"{attribute} is no list of names")
-    count = found.shape[0]
-    if not count:  # a list of no numbers, which Keras 2 writes
-        return []
-    text = h5py.check_string_dtype(found.dtype)
-    if text is None:
-        raise refused(path, f"{attribute} is no list of names")
-    # Texts without a length may all be the same one: once in the file, many times in memory.
-    length = os.path.getsize(path) if text.length is None else text.length
-    if count > _MOST_NAMES or count * length > _LARGEST_LIST:
-        raise refused(path, f"{attribute} is too large")
-    names = group.attrs[attribute].tolist()
-    return [name.decode("utf-8", "replace") if isinstance(name, bytes) else name for name in names]
+    def __init__(self, path) -> None:
+        self.path = path
+        self.left = _LARGEST_LISTS
+
+    def read(self, group, attribute: str) -> list[str] | None:
+        """Read a list, in one piece or in those that long ones are cut into."""
+        if not isinstance(group, h5py.Group):
+            where = f"{attribute} is looked for in {group.name}, which is no group"
+            raise refused(self.path, where)
+        if attribute in group.attrs:
+            return self._piece(group, attribute)
+        pieces: list[str] = []
+        count = 0
+        while f"{attribute}{count}" in group.attrs:
+            pieces += self._piece(group, f"{attribute}{count}")
+            count += 1
+        return pieces if count else None
+
+    def _piece(self, group: h5py.Group, attribute: str) -> list[str]:
+        found = group.attrs.get_id(attribute)
+        if len(found.shape or ()) != 1:
+            raise refused(self.path, f"{attribute} is no list of names")
+        count = found.shape[0]
+        if not count:  # a list of no numbers, which Keras 2 writes
+            return []
+        text = h5py.check_string_dtype(found.dtype)
+        if text is None:
+            raise refused(self.path, f"{attribute} is no list of names")
+        # Fixed lengths stand in the file as often as they are listed, or the file is damaged.
+        lengths = text_lengths(self.path, group, attribute) if text.length is None else [0]
+        if lengths is None:
+            raise refused(self.path, f"{attribute} is kept otherwise than Keras 2 has it")
+        longest = max(lengths) if text.length is None else text.length
+        self.left -= sum(lengths) + count * ((text.length or 0) + _NAME_ITSELF)
+        if count > _MOST_NAMES or longest > _LONGEST_NAME or self.left < 0:
+            raise refused(self.path, f"{attribute} is too large")
+        names = group.attrs[attribute].tolist()
+        return [
+            name.decode("utf-8", "replace") if isinstance(name, bytes) else name for name in names
+        ]
 
 
 def _small_text(group: h5py.Group, attribute: str, path) -> str | bytes:
     """Read a text of one piece, unless it is large."""
-    kind = group.attrs.get_id(attribute)
-    text = group.attrs[attribute] if kind.shape == () else None
-    if not isinstance(text, str | bytes) or len(text) > _LARGEST_CONFIG:
+    found, length = group.attrs.get_id(attribute), None
+    kind = h5py.check_string_dtype(found.dtype)
+    if kind is not None and found.shape == ():
+        length = kind.length or max(text_lengths(path, group, attribute) or [_LARGEST_CONFIG + 1])
+    if length is None or length > _LARGEST_CONFIG:
         raise refused(path, f"{attribute} is no text, or too large")
-    return text
+    return group.attrs[attribute]

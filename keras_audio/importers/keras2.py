@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_audio.importers.h5_file import StoredLayer, open_keras2, refused
+from keras_audio.importers.untrusted import as_float32, shown, wrong_values
 
 
 def load_keras2_h5(
@@ -74,8 +75,8 @@ def _pairs(
     for source in stored:
         candidates = waiting[_kind(source.arrays)]
         if not candidates:
-            array = f"{source.name}/{next(iter(source.arrays))}"
-            raise refused(path, f"{array} has no counterpart in the model")
+            array = shown(next(iter(source.arrays)))
+            raise refused(path, f"{source.name}/{array} has no counterpart in the model")
         layer = candidates.pop(0)
         variables = {variable.name: variable for variable in layer.weights}
         for name in variables:
@@ -83,7 +84,8 @@ def _pairs(
                 raise refused(path, f"{source.name}/{name} is missing, for {layer.name}/{name}")
         for name, dataset in source.arrays.items():
             if name not in variables:
-                raise refused(path, f"{source.name}/{name} has no counterpart in {layer.name}")
+                array = f"{source.name}/{shown(name)}"
+                raise refused(path, f"{array} has no counterpart in {layer.name}")
             yield variables[name], f"{source.name}/{name}", dataset
     for layer in sum(waiting.values(), []):
         raise refused(path, f"no array for {layer.name}/{layer.weights[0].name} of the model")
@@ -95,9 +97,10 @@ def _values(dataset: h5py.Dataset, variable: keras.Variable, name: str, path) ->
     if dataset.shape != tuple(variable.shape):
         wanted = f"{tuple(variable.shape)} as {variable.path} of the model"
         raise refused(path, f"{name} has shape {dataset.shape}, expected {wanted}")
-    value = np.asarray(dataset[()], "float32")
-    if not np.isfinite(value).all():
-        raise refused(path, f"{name} holds values that are not finite")
+    value = as_float32(dataset[()])
+    wrong = wrong_values(value, variable)
+    if wrong is not None:
+        raise refused(path, f"{name} {wrong}")
     return value
 
 

@@ -1,6 +1,7 @@
 """A file of an original code base, whatever its format: what network it holds, and its weights."""
 
 import dataclasses
+import difflib
 import os
 from typing import Any
 
@@ -93,20 +94,31 @@ def original_model(name: str) -> str:
     """The name here of an original network.
 
     Raises:
-        ValueError: If there are no original files of it.
+        ValueError: If there are no original files of it; the message names the near ones, or all.
 
     Example:
         >>> original_model("m34_res")
         'm34_res_rb6'
     """
-    name = _ALIASES.get(name, name)
-    if name not in _FORMATS:
-        model_info(name)  # one that does not exist is answered with the near ones
-        raise ValueError(
-            "Expected a network that there are original files of, one of "
-            f"{', '.join(model for model in list_models() if model in _FORMATS)}. Received: {name}"
-        )
-    return name
+    model = _ALIASES.get(name, name)
+    if model in _FORMATS:
+        return model
+    listed = [*(each for each in list_models() if each in _FORMATS), *_ALIASES]
+    start = "one of"
+    if not _exists(name) and (near := difflib.get_close_matches(name, listed, n=5, cutoff=0.5)):
+        start, listed = "such as", near
+    raise ValueError(
+        f"Expected a network that there are original files of, {start} {', '.join(listed)}. "
+        f"Received: {name}"
+    )
+
+
+def _exists(name: str) -> bool:
+    try:
+        model_info(name)
+    except ValueError:
+        return False
+    return True
 
 
 def read_original(path: str | os.PathLike, model: str, *, arrays_only: bool = False) -> Original:

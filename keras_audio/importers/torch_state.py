@@ -4,12 +4,15 @@ import contextlib
 import dataclasses
 import os
 import pickle
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import keras
 import numpy as np
 from keras import layers
+
+from keras_audio.importers.untrusted import as_float32, listed, shown, wrong_values
 
 # What PyTorch calls the variables of a layer.
 _NORMALIZATION = {
@@ -122,12 +125,15 @@ def _open(path) -> contextlib.AbstractContextManager[list[_StoredArray]]:
 @contextlib.contextmanager
 def _open_torch(path) -> Iterator[list[_StoredArray]]:
     try:
-        import torch
+        with warnings.catch_warnings(action="ignore"):
+            import torch
     except ImportError as error:
         raise _needs("torch", path) from error
     _check_archive(path)
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        # Of odd pickles and kinds of arrays PyTorch warns; what there is to say is said below.
+        with warnings.catch_warnings(action="ignore"):
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         # PyTorch's own message recommends weights_only=False.
         raise _refused(path, "damaged, or more than arrays: code in a file is never run") from error
@@ -137,8 +143,10 @@ def _open_torch(path) -> Iterator[list[_StoredArray]]:
         raise _refused(path, f"no state dict: {type(state).__name__}")
     stored = []
     for key, tensor in state.items():
-        if not (isinstance(key, str) and isinstance(tensor, torch.Tensor)):
-            raise _refused(path, f"{key} is no array")
+        if not isinstance(key, str):
+            raise _refused(path, f"a key is no text: {type(key).__name__}")
+        if not isinstance(tensor, torch.Tensor) or tensor.is_nested:
+            raise _refused(path, f"{shown(key)} is no array")
         dense = tensor.layout == torch.strided and not tensor.is_meta
         stored.append(
             _StoredArray(
@@ -178,7 +186,7 @@ def _open_safetensors(path) -> Iterator[list[_StoredArray]]:
     try:
         file = safetensors.safe_open(path, framework="numpy")
     except (safetensors.SafetensorError, OSError) as error:
-        raise _refused(path, f"damaged: {error}") from error
+        raise _refused(path, f"damaged: {shown(str(error), 200)}") from error
     with file:
         slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118
         yield [
@@ -186,15 +194,10 @@ def _open_safetensors(path) -> Iterator[list[_StoredArray]]:
                 key,
                 tuple(part.get_shape()),
                 part.get_dtype() in _FLOATS,
-                lambda key=key: _float32(file.get_tensor(key)),
+                lambda key=key: as_float32(file.get_tensor(key)),
             )
             for key, part in slices.items()
         ]
-
-
-def _float32(array: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore"):  # what is beyond float32 is refused as not finite
-        return np.asarray(array, "float32")
 
 
 def _pairs(
@@ -222,8 +225,8 @@ def _pairs(
             else:
                 pairs.append((variable, array))
     left = [array.key for arrays in modules.values() for array in arrays.values()]
-    reasons = [f"no array for {_listed(missing)} of the model"] if missing else []
-    reasons += [f"no counterpart in the model for {_listed(left)}"] if left else []
+    reasons = [f"no array for {listed(missing)} of the model"] if missing else []
+    reasons += [f"no counterpart in the model for {listed(left)}"] if left else []
     if reasons:
         raise _refused(path, "; ".join(reasons))
     return pairs
@@ -238,7 +241,8 @@ def _modules(stored: Sequence[_StoredArray], path) -> dict[str, dict[str, _Store
             continue
         arrays = modules.setdefault(module.replace(".", "_"), {})
         if name in arrays:
-            raise _refused(path, f"{arrays[name].key} and {array.key} are the same layer's here")
+            both = listed([arrays[name].key, array.key])
+            raise _refused(path, f"of {both} only one has a place here")
         arrays[name] = array
     return modules
 
@@ -256,25 +260,21 @@ def _torch_names(layer: layers.Layer) -> dict[str, str]:
 
 def _value(array: _StoredArray, variable: keras.Variable, path) -> np.ndarray:
     """Read one array, if it is what the variable needs, in the order of Keras."""
-    wanted = tuple(variable.shape)
+    wanted, key = tuple(variable.shape), shown(array.key)
     kernel = variable.name == "kernel"
     if kernel:  # (outputs, inputs, ...) in PyTorch, (..., inputs, outputs) in Keras
         wanted = (wanted[-1], wanted[-2], *wanted[:-2])
     if not array.floating:
-        raise _refused(path, f"{array.key} is no array of floating-point numbers")
+        raise _refused(path, f"{key} is no array of floating-point numbers")
     # The shape first: what repeats itself by strides of 0 is small until it is read.
     if array.shape != wanted:
         expected = f"expected {wanted} for {variable.path} of the model"
-        raise _refused(path, f"{array.key} has shape {array.shape}, {expected}")
+        raise _refused(path, f"{key} has shape {shown(str(array.shape))}, {expected}")
     value = array.read()
-    if not np.isfinite(value).all():
-        raise _refused(path, f"{array.key} holds values that are not finite")
+    wrong = wrong_values(value, variable)
+    if wrong is not None:
+        raise _refused(path, f"{key} {wrong}")
     return value.transpose(*range(2, value.ndim), 1, 0) if kernel else value
-
-
-def _listed(names: Sequence[str], most: int = 4) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
 
 
 def _needs(package: str, path) -> ValueError:

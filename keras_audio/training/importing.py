@@ -8,6 +8,7 @@ from typing import Any
 
 from keras_audio.files import locked, replacing, write_json
 from keras_audio.importers import Original, load_original, read_original
+from keras_audio.importers.untrusted import listed
 from keras_audio.recipes import Recipe
 from keras_audio.training.environment import describe_environment
 from keras_audio.training.opening import begin_run, file_digest, lock_of
@@ -16,6 +17,11 @@ from keras_audio.training.trainer import open_data
 
 # More than any data set has: 527 tags of AudioSet take 10 KB.
 _LARGEST_LABELS = 2**20
+# All that an import makes in its folder.
+_MADE = {
+    *("done.json", "environment.json", IMPORT, "labels.txt", "model.keras", "recipe.json"),
+    "split.json",
+}
 
 
 def import_run(
@@ -43,7 +49,7 @@ def import_run(
         to: The run folder, which must not be there yet.
         data_dir: Where `keras-audio prepare` put the records.
         arrays_only: Whether to take an HDF5 file that carries code, without looking at the code.
-        force: Replace an earlier import in the folder.
+        force: Replace an earlier import in the folder, if nothing was made there of it since.
 
     Raises:
         ValueError: If the file is damaged, hostile or does not fit the recipe, the labels are not
@@ -149,8 +155,20 @@ def _check_free(path: pathlib.Path, force: bool) -> None:
                 f"Expected a new folder for the import, or --force to replace the one there. "
                 f"Received: {path}"
             )
+        more = sorted(file.name for file in path.iterdir() if not _is_made(file))
+        if more:
+            raise ValueError(
+                "Expected an import alone in the folder that --force replaces; move what else is "
+                f"there or choose another folder with --to. Received: {path} with {listed(more, 9)}"
+            )
     elif any(path.iterdir()):
         raise ValueError(f"Expected a new or empty folder for the import. Received: {path}")
+
+
+def _is_made(file: pathlib.Path) -> bool:
+    """Whether an import makes such a file; locks, which are empty, stay of whatever ran."""
+    lock = file.name.startswith(".") and file.name.endswith(".lock")
+    return file.name in _MADE or (lock and file.is_file() and not file.stat().st_size)
 
 
 def _split_of(

@@ -180,6 +180,22 @@ def test_recordings_of_something_else_are_refused(arrays, layers, said, m3, tmp_
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"x": np.full((5, 4000, 1), 1e300)}, "x holds values that are beyond float32"),
+        ({"y": np.full((5, 3), "1e4000", np.longdouble)}, "y holds values that are beyond float64"),
+    ],
+)
+def test_numbers_that_are_too_large_are_refused_without_a_warning(
+    changed, said, m3, tmp_path, recwarn
+):
+    path, (_, _, net, x) = tmp_path / "io.npz", m3
+    np.savez(path, **{"x": x, "y": net.outputs["y"], **changed})
+    refuses(m3, path, said)
+    assert not recwarn.list
+
+
 class Trap:
     """Pickled, this is a call, which unpickling executes."""
 

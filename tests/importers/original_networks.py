@@ -71,14 +71,15 @@ class Original:
         self.outputs |= {"logits": logits.numpy(), "y": tf.nn.softmax(logits).numpy()}
 
 
-def plain(name: str, classes: int, x: np.ndarray) -> Original:
-    """M3 to M18 on waveforms (clips, samples, channels), as the 2017 code has them."""
+def plain(name: str, classes: int, x: np.ndarray, first_stride: int = 4) -> Original:
+    """M3 to M18 on waveforms (clips, samples, channels), as the 2017 code has them: stride 4."""
     net, (groups, pool_last) = Original(), PLAIN[name]
     x = tf.constant(x, "float64")
     for number, filters in enumerate(groups):
         for index, count in enumerate(filters):
             wide = number == 0 and index == 0
-            x = net.conv(x, count, (80,) if wide else (3,), 4 if wide else 1, bias=True)
+            size, stride = ((80,), first_stride) if wide else ((3,), 1)
+            x = net.conv(x, count, size, stride, bias=True)
             x = net.relu(net.batch_norm(x))
         if number < len(groups) - 1 or pool_last:
             net.add("max_pooling1d")

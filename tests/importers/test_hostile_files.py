@@ -246,6 +246,32 @@ def test_an_archive_that_grows_is_not_unpacked(tmp_path):
     refuses(path, "its members claim more bytes than the file has", name="binaural_a")
 
 
+# --- Numbers that no network has
+
+
+def test_numbers_beyond_float32_are_refused_without_a_warning(path, model, recwarn):
+    def make(group, name, shape):
+        group[name] = np.full(shape, 1e300)
+
+    replace_kernel(path, make)
+    with pytest.raises(ValueError, match="conv1d_1/kernel holds values that are not finite") as e:
+        load_keras2_h5(model, path)
+    assert "\n" not in str(e.value) and not recwarn.list
+
+
+def test_a_negative_variance_is_refused(path, model):
+    for value, refused in ((-0.0, False), (-1e-6, True)):
+        with h5py.File(path, "r+") as file:
+            place = "model_weights/batch_normalization_1/batch_normalization_1/"
+            file[place + "moving_mean:0"][3] = -5.0
+            file[place + "moving_variance:0"][3] = value
+        if not refused:
+            load_keras2_h5(model, path)
+            continue
+        with pytest.raises(ValueError, match="_1/moving_variance holds a variance of -1e-06, whi"):
+            load_keras2_h5(model, path)
+
+
 # --- Lists of names
 
 

@@ -121,7 +121,8 @@ def test_plain_network_on_two_channels(tmp_path):
     [
         ("a.h5", "erann_1_3", "there are original files of, one of binaural_a, "),
         ("a.h5", "spectrogram_res_rb1", "there are original files of, one of binaural_a, "),
-        ("a.h5", "m33", "the name of a model, such as m3"),
+        ("a.h5", "m33", "there are original files of, such as m3. Received: m33"),
+        ("a.h5", "m34_rs", "such as m34_res, m34_res_rb"),
         ("a.pt", "m3", "for m3 a Keras 2 HDF5 file, .h5, .hdf5 or .keras2. Received: path="),
         ("a.keras", "m3", "for m3 a Keras 2 HDF5 file"),
         ("a.h5", "binaural_a", "for binaural_a a PyTorch state dict file, .pt, .pth or"),

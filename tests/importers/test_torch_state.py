@@ -1,6 +1,8 @@
 """The PyTorch importer: the authors' networks, files that do not fit, files that carry code."""
 
+import json
 import pathlib
+import struct
 import sys
 import warnings
 
@@ -297,7 +299,8 @@ def test_refuses_what_holds_no_state_dict(torch, state, tmp_path):
     cases = {
         "no state dict: list": [bias],
         "epoch is no array": arrays | {"epoch": 3},
-        "3 is no array": arrays | {3: bias},
+        "a key is no text: int": arrays | {3: bias},
+        "a key is no text: Tensor": {torch.ones(2, 2): bias},
         "conv1.bias is no array of floating-point numbers": arrays | {"conv1.bias": bias.cfloat()},
         "bn1.bias is no array of floating-point numbers": arrays | {"bn1.bias": bias.to_sparse()},
         "never run": torch.nn.Linear(2, 2),
@@ -305,9 +308,66 @@ def test_refuses_what_holds_no_state_dict(torch, state, tmp_path):
     for said, content in cases.items():
         torch.save(content, path)
         refuses(build(), path, said)
+    with warnings.catch_warnings(action="ignore"):
+        layouts = (torch.strided, torch.jagged)
+        nested = [torch.nested.nested_tensor([bias, bias[:3]], layout=each) for each in layouts]
+    for parts in nested:
+        torch.save(arrays | {"bn2.bias": parts}, path)
+        refuses(build(), path, "bn2.bias is no array")
     meta = arrays | {"bn2.bias": torch.empty(16, device="meta")}
     torch.save(meta, path)
     refuses(build(), path, "bn2.bias is no array of floating-point numbers")
+
+
+HOSTILE = "a\n\x1b[31m" + 10_000 * "b"
+
+
+def test_keys_do_not_write_to_the_terminal(torch, state, tmp_path):
+    arrays = {key: torch.tensor(array) for key, array in state.items()}
+    bias, path = arrays["conv1.bias"], tmp_path / "state.pt"
+    contents = [
+        arrays | {HOSTILE: 3},
+        arrays | {HOSTILE: bias, "b": bias},
+        {key: array for key, array in arrays.items() if "conv1" not in key} | {HOSTILE: bias},
+        arrays | {f"{HOSTILE}.c_d.weight": bias, f"{HOSTILE}.c.d.weight": bias},
+    ]
+    for content in contents:
+        torch.save(content, path)
+        said = refuses(build(), path, "'a\\n\\x1b[31mbbb")
+        assert said.isprintable() and len(said) < 600
+        if HOSTILE in content and content[HOSTILE] is bias:
+            arrays_alone = {key: array.numpy() for key, array in content.items()}
+            other = save(tmp_path / "state.safetensors", arrays_alone)
+            assert refuses(build(), other, "'a\\n\\x1b[31mbbb").isprintable()
+
+
+def test_a_damaged_safetensors_header_does_not_write_to_the_terminal(tmp_path):
+    path = tmp_path / "state.safetensors"
+    info = {"dtype": "F32", "shape": [2], "data_offsets": [4, 8]}
+    for header in ({HOSTILE: info}, {"a": info | {"dtype": HOSTILE}}):
+        text = json.dumps(header).encode()
+        path.write_bytes(struct.pack("<Q", len(text)) + text + bytes(8))
+        said = refuses(build(), path, "damaged")
+        assert said.isprintable() and len(said) < 600
+
+
+def test_pytorch_does_not_warn_beside_the_sentence(torch, state, tmp_path, recwarn):
+    arrays = {key: torch.tensor(array) for key, array in state.items()}
+    path = tmp_path / "state.pt"
+    with warnings.catch_warnings(action="ignore"):
+        codes = torch.quantize_per_tensor(arrays["conv1.bias"], 0.1, 0, torch.quint8)
+        torch.save(arrays | {"conv1.bias": codes}, path)
+    refuses(build(), path, "conv1.bias is no array of floating-point numbers")
+    torch.save(arrays, path, pickle_protocol=4)
+    refuses(build(), path, "damaged, or more than arrays")
+    assert not recwarn.list
+
+
+def test_a_negative_variance_is_refused(state, tmp_path):
+    key = next(key for key in state if key.endswith("running_var"))
+    state[key][2] = -0.25
+    path = save(tmp_path / "state.safetensors", state)
+    refuses(build(), path, f"{key} holds a variance of -0.25, which is below 0")
 
 
 def test_an_array_that_claims_to_be_huge_is_not_read(torch, state, tmp_path):

@@ -194,9 +194,16 @@ def test_only_an_import_is_replaced_and_only_when_forced(file, records, tmp_path
     first = again(tmp_path / "run")
     with pytest.raises(ValueError, match="or --force to replace the one there. Received: "):
         again(first.path)
-    (first.path / "metrics.json").write_text("{}")
+    (first.path / ".compressed.lock").touch()
     again(first.path, force=True)
-    assert not (first.path / "metrics.json").exists()
+    # What was made of the first is not lost.
+    for name in ("metrics.json", "notes"):
+        (first.path / name).write_text("{}")
+    (first.path / "export").mkdir()
+    with pytest.raises(ValueError, match=r"another folder with --to. Received: .*/run with ") as e:
+        again(first.path, force=True)
+    assert str(e.value).endswith(" with export, metrics.json, notes")
+    assert (first.path / "metrics.json").read_text() == "{}"
     trained = untrained(RECIPE, records, tmp_path / "trained")
     (tmp_path / "file").write_text("")
     for taken in (trained, tmp_path / "file", tmp_path):
