@@ -40,6 +40,7 @@ class Ours(NamedTuple):
         dataset: What it was measured on.
         missing: How many official folds the published number has that ours has not: then there is
             no difference.
+        most: Of a count that is said of several networks, the largest; `value` is the least.
     """
 
     value: float
@@ -48,6 +49,7 @@ class Ours(NamedTuple):
     runs: int
     dataset: str
     missing: int = 0
+    most: float | None = None
 
 
 class Beside:
@@ -98,6 +100,13 @@ class Beside:
         row, column = result["row"], result["column"]
         if result["paper"] == "mcdonnell_2019":
             row = "3 channels"  # "3.2 million" is said of all tasks.
+        if result["paper"] == "naranjo_2019" and row == "all":
+            counts = [
+                float(self._counts[key])
+                for key in self._counts
+                if key[1].startswith(f"{result['dataset']}/parameters:") and key[1].endswith(column)
+            ]
+            return Ours(min(counts), None, "", 0, result["dataset"], most=max(counts))
         names = [f"{result['metric']}:{row}"]
         names.append(f"{names[0]}/{column}")
         for name in reversed(names):

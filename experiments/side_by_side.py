@@ -76,6 +76,8 @@ def _kinds(result: dict, code: dict | None, ours: list[Ours]) -> Iterator[str]:
 
 
 def _shown(ours: Ours, title: Title) -> str:
+    if ours.most is not None:
+        return f"{ours.value:,.0f} to {ours.most:,.0f}"
     if not ours.runs:
         return f"{ours.value:,.0f}" if ours.value >= 1000 else f"{ours.value:,.2f}"
     scale, digits, unit = (100, 2, " %") if title.unit == "percent" else (1, 3, "")
@@ -89,7 +91,7 @@ def _shown(ours: Ours, title: Title) -> str:
 
 def _difference(ours: Ours, result: dict, title: Title) -> str:
     """Ours less the paper's; of counts at the digits that the paper prints."""
-    if ours.missing:
+    if ours.missing or ours.most is not None:
         return "-"
     if ours.runs:
         if title.unit == "percent":
