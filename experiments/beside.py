@@ -106,6 +106,8 @@ class Beside:
                 for key in self._counts
                 if key[1].startswith(f"{result['dataset']}/parameters:") and key[1].endswith(column)
             ]
+            if not counts:
+                return None
             return Ours(min(counts), None, "", 0, result["dataset"], most=max(counts))
         names = [f"{result['metric']}:{row}"]
         names.append(f"{names[0]}/{column}")
