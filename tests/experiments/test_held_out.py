@@ -38,7 +38,7 @@ def no_networks(monkeypatch):
     monkeypatch.setattr(erann_variants, "size", lambda *_: (1, 1))
     monkeypatch.setattr(erann_tables, "size", lambda *_: (1, 1))
     monkeypatch.setattr(two_path_variants, "parameters", lambda *_: 1)
-    network = types.SimpleNamespace(count_params=lambda: 1)
+    network = types.SimpleNamespace(count_params=lambda: 1, trainable_weights=[])
     monkeypatch.setattr(RunFolder, "model", lambda *_: network)
 
 
