@@ -24,7 +24,7 @@ from result_files import Row, read_rows
 from sizes import FILE as SIZES
 
 from keras_audio.evaluation import aggregate
-from keras_audio.recipes import ERANN, ProgressiveResizing, ResidualBlocks, TwoPath, with_settings
+from keras_audio.recipes import ERANN, ProgressiveResizing, ResidualBlocks, TwoPath
 
 Published = dict[str, Any]
 
@@ -162,17 +162,11 @@ def _residual_blocks(result: Published) -> Chosen:
 
 
 def _erann(result: Published) -> Chosen:
-    fields = ERANN.fields_of_model(result["row"])
-    if result["source"] != "paper" or fields is None:
+    if result["source"] != "paper" or ERANN.fields_of_model(result["row"]) is None:
         return None
     if result["metric"] not in ("accuracy", "mean_average_precision"):
         return None
-    words = result["column"].split()
-    start = "fine_tune" if "fine_tune" in words else "scratch"
-    settings = [word for word in words if "=" in word]
-    settings += ["pitch_variants=0"] if "no_pitch_shift" in words else []
-    recipe = ERANN.for_dataset(result["dataset"], fine_tune=start == "fine_tune", **fields)
-    wanted = erann_variants.variant_of(with_settings(recipe, settings), start)
+    wanted = erann_variants.variant_of_result(result)
     return lambda row: erann_variants.variant_of_row(row) == wanted, result["metric"]
 
 

@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import math
 import pathlib
+import re
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -245,6 +246,22 @@ def markdown_table(titles: Sequence[str], lines: Iterable[Sequence[Any]]) -> lis
     """A table as lines of Markdown."""
     first, *others = (f"| {' | '.join(map(str, line))} |" for line in (titles, *lines))
     return [first, "| --- " * len(titles) + "|", *others]
+
+
+def between(text: str, name: str, lines: Sequence[str]) -> str:
+    r"""A page with the lines between `<!-- name:begin ... -->` and `<!-- name:end -->` replaced.
+
+    Raises:
+        ValueError: If the page has no such marks.
+
+    Example:
+        >>> between("<!-- a:begin -->\nold\n<!-- a:end -->", "a", ["new", "lines"])
+        '<!-- a:begin -->\nnew\nlines\n<!-- a:end -->'
+    """
+    found = re.search(rf"(<!-- {name}:begin[^\n]*-->\n).*?(<!-- {name}:end -->)", text, re.DOTALL)
+    if found is None:
+        raise ValueError(f"Expected a page with <!-- {name}:begin -->. Received: {text[:60]!r}")
+    return text.replace(found[0], "\n".join([found[1].rstrip("\n"), *lines, found[2]]))
 
 
 def filled_columns(lines: Sequence[dict[str, Any]]) -> list[str]:

@@ -5,10 +5,9 @@ Examples:
 """
 
 import pathlib
-import re
 import sys
 
-from cells import markdown_table
+from cells import between, markdown_table
 from erann_variants import AUGMENTATION, CLASSES, TABLES, published_number, size
 
 from keras_audio.evaluation import published_results
@@ -24,8 +23,7 @@ def main() -> int:
     import_tensorflow()
     text = PAGE.read_text(encoding="utf-8")
     for name, lines in (("parameters", parameters()), ("cost", cost())):
-        found = re.search(rf"(<!-- {name}:begin[^\n]*-->\n).*?(<!-- {name}:end -->)", text, re.S)
-        text = text.replace(found[0], "\n".join([found[1].rstrip(), *lines, found[2]]))
+        text = between(text, name, lines)
     write_text(PAGE, text)
     return 0
 

@@ -103,23 +103,22 @@ def published(table: int) -> dict[Variant, float]:
         >>> published(6)[variant]
         0.961
     """
-    found = {}
-    for row in _rows_of_paper(table, "accuracy", "mean_average_precision"):
-        words = row["column"].split(" ")
-        settings = [word for word in words if "=" in word]
-        if "no_pitch_shift" in words:
-            settings.append("pitch_variants=0")
-        start = next((word for word in words if word in STARTS), "scratch")
-        recipe = with_settings(
-            ERANN.for_dataset(
-                row["dataset"],
-                fine_tune=start == "fine_tune",
-                **ERANN.fields_of_model(row["row"]),
-            ),
-            settings,
-        )
-        found[variant_of(recipe, start)] = row["value"]
-    return found
+    return {
+        variant_of_result(row): row["value"]
+        for row in _rows_of_paper(table, "accuracy", "mean_average_precision")
+    }
+
+
+def variant_of_result(result: dict) -> Variant:
+    """The variant that a published accuracy or precision of a network of ours is of."""
+    words = result["column"].split()
+    settings = [word for word in words if "=" in word]
+    if "no_pitch_shift" in words:
+        settings.append("pitch_variants=0")
+    start = next((word for word in words if word in STARTS), "scratch")
+    fields = ERANN.fields_of_model(result["row"])
+    recipe = ERANN.for_dataset(result["dataset"], fine_tune=start == "fine_tune", **fields)
+    return variant_of(with_settings(recipe, settings), start)
 
 
 def _rows_of_paper(table: int, *metrics: str) -> list[dict]:

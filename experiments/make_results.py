@@ -12,12 +12,12 @@ Examples:
 
 import argparse
 import pathlib
-import re
 import sys
 from collections.abc import Sequence
 
 import parity
 import results_page
+from cells import between
 from kinds import KINDS, result_files_of
 from methods import methods_table, read_methods
 from not_run import unexplained
@@ -78,22 +78,6 @@ def made_of_results(repository: pathlib.Path) -> dict[pathlib.Path, str]:
     readme = repository / "README.md"
     found[readme] = between(readme.read_text("utf-8"), "results", methods_table(methods))
     return found
-
-
-def between(text: str, name: str, lines: Sequence[str]) -> str:
-    r"""A page with the lines between `<!-- name:begin ... -->` and `<!-- name:end -->` replaced.
-
-    Raises:
-        ValueError: If the page has no such marks.
-
-    Example:
-        >>> between("<!-- a:begin -->\nold\n<!-- a:end -->", "a", ["new", "lines"])
-        '<!-- a:begin -->\nnew\nlines\n<!-- a:end -->'
-    """
-    found = re.search(rf"(<!-- {name}:begin[^\n]*-->\n).*?(<!-- {name}:end -->)", text, re.DOTALL)
-    if found is None:
-        raise ValueError(f"Expected a page with <!-- {name}:begin -->. Received: {text[:60]!r}")
-    return text.replace(found[0], "\n".join([found[1].rstrip("\n"), *lines, found[2]]))
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

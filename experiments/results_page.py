@@ -14,6 +14,8 @@ from reasons import FILE as NOT_RUN
 from reasons import read_not_run
 from results_plots import Point, plots
 from side_by_side import SideBySide, side_by_side
+from speed import FILE as SPEEDS
+from speed import METRIC
 
 from keras_audio.evaluation import (
     aggregate,
@@ -25,7 +27,7 @@ from keras_audio.evaluation import (
 )
 from keras_audio.files import folder_name
 
-SPEED = "clips_per_second_batch_32"
+SPEED = METRIC.format(32)
 # The pages under docs/ that say more.
 PAGES = {
     "residual_blocks": "residual_blocks.md",
@@ -174,7 +176,7 @@ def _point(method: Method, rows: Sequence[dict], others: Sequence[Method]) -> Po
 
 def _speeds(results: pathlib.Path) -> dict[Network, dict]:
     """Clips a second by network, as `experiments/speed.py` measured them: median, least, most."""
-    path = results / "speed.csv"
+    path = results / SPEEDS
     numbers: dict[Network, dict[str, float]] = {}
     for line in result_files.read_lines(path) if path.is_file() else ():
         metric, _, part = line["metric"].partition(":")
@@ -190,7 +192,7 @@ def _speeds(results: pathlib.Path) -> dict[Network, dict]:
 
 def _speed_sentence(results: pathlib.Path) -> Iterator[str]:
     """With what speeds were measured."""
-    path = results / "speed.csv"
+    path = results / SPEEDS
     if path.is_file():
         lines = result_files.read_lines(path)
         command = lines[0]["command"]

@@ -27,6 +27,7 @@ from keras_audio.quiet import import_tensorflow
 from keras_audio.recipes import Recipe
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
+FILE = "speed.csv"
 METRIC = "clips_per_second_batch_{}"
 
 
@@ -57,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             }
         )
         print(f"{numbers[0]:10.4g} clips/s, batches of {batch_size}: {part}, {network.dataset}")
-    result_files.write_rows(options.results / "speed.csv", rows)
+    result_files.write_rows(options.results / FILE, rows)
     return 0
 
 
