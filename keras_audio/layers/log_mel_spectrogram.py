@@ -6,6 +6,10 @@ from keras import ops
 
 from keras_audio.layers.checks import at_least, one_of
 
+# A filter weighs few bins. Multiplied in groups of neighbours, a power spectrum meets a quarter of
+# the weights, nearly all others being zero; more groups gain no more (docs/performance.md).
+MEL_BANDS = 4
+
 
 @keras.saving.register_keras_serializable("keras_audio")
 class LogMelSpectrogram(keras.layers.Layer):
@@ -111,11 +115,13 @@ class LogMelSpectrogram(keras.layers.Layer):
         self.top_db = None if top_db is None else float(top_db)
         self.fft_dtype = one_of("fft_dtype", fft_dtype, ("float32", "float64"))
         self._check()
-        self._first_bin, self._weights = self._mel_weights()
+        self._bands = self._mel_bands()
         # Not by name: TensorFlow's own periodic windows are symmetric where the length is odd.
         angles = 2 * np.pi * np.arange(self.win_length) / self.win_length
         mean = {"hann": 0.5, "hamming": 0.54}[self.window]
-        self._window_values = (mean - (1 - mean) * np.cos(angles)).astype(self.fft_dtype)
+        values = (mean - (1 - mean) * np.cos(angles)).astype(self.fft_dtype)
+        before = (self.n_fft - self.win_length) // 2
+        self._window_values = np.pad(values, (before, self.n_fft - self.win_length - before))
 
     def _check(self) -> None:
         if self.win_length > self.n_fft:
@@ -141,8 +147,8 @@ class LogMelSpectrogram(keras.layers.Layer):
                 f"Received: top_db={self.top_db!r}, scale={self.scale!r}"
             )
 
-    def _mel_weights(self) -> tuple[int, np.ndarray]:
-        """Give the first bin that any mel filter weighs, and the filters from there on."""
+    def _mel_bands(self) -> list[tuple[slice, np.ndarray]]:
+        """Give the mel filters in groups: the bins that a group weighs, and its weights there."""
         # Imported here: librosa takes a second, and a bare network has no use for it.
         import librosa
 
@@ -155,9 +161,13 @@ class LogMelSpectrogram(keras.layers.Layer):
             htk=self.htk,
             norm=self.norm,
         ).T
-        heard = np.flatnonzero(weights.any(axis=1))
-        first, last = (heard[0], heard[-1]) if len(heard) else (0, 0)
-        return int(first), weights[first : last + 1].astype("float32")
+        bands = []
+        for filters in np.array_split(np.arange(self.num_mels), min(MEL_BANDS, self.num_mels)):
+            heard = np.flatnonzero(weights[:, filters].any(axis=1))
+            first, last = (heard[0], heard[-1]) if len(heard) else (0, 0)
+            bins = slice(int(first), int(last) + 1)
+            bands.append((bins, weights[bins][:, filters].astype("float32")))
+        return bands
 
     @property
     def min_samples(self) -> int:
@@ -184,22 +194,14 @@ class LogMelSpectrogram(keras.layers.Layer):
             self._check_length(samples)
         x = ops.transpose(ops.cast(inputs, "float32"), (0, 2, 1))
         if self.center:
-            half = self.n_fft // 2
-            x = ops.pad(x, [[0, 0], [0, 0], [half, half]], mode=self.pad_mode)
-        real, imag = ops.stft(
-            ops.cast(x, self.fft_dtype),
-            self.win_length,
-            self.hop_length,
-            self.n_fft,
-            self._window_values,
-            center=False,
-        )
-        # Bins that no filter weighs are left out: a third of the products for 50-14000 Hz.
-        bins = slice(self._first_bin, self._first_bin + len(self._weights))
-        power = ops.cast(ops.square(real[..., bins]) + ops.square(imag[..., bins]), "float32")
+            x = self._padded(x)
+        framed = ops.extract_sequences(ops.cast(x, self.fft_dtype), self.n_fft, self.hop_length)
+        real, imag = ops.rfft(framed * self._window_values)
+        power = ops.cast(ops.square(real) + ops.square(imag), "float32")
         if self.power != 2.0:
             power = ops.power(power, self.power / 2)
-        mel = ops.transpose(ops.matmul(power, self._weights), (0, 3, 2, 1))
+        bands = [ops.matmul(power[..., bins], weights) for bins, weights in self._bands]
+        mel = ops.transpose(ops.concatenate(bands, axis=-1), (0, 3, 2, 1))
         frames = self.num_frames(samples)
         if not isinstance(frames, int):
             # In a graph of unknown length this makes a clip too short for a frame an error at
@@ -207,6 +209,15 @@ class LogMelSpectrogram(keras.layers.Layer):
             frames = ops.maximum(frames, 1)
         mel = ops.reshape(mel, (batch, self.num_mels, frames, channels))
         return self._scaled(mel)
+
+    def _padded(self, x):
+        half = self.n_fft // 2
+        if self.pad_mode == "constant":
+            return ops.pad(x, [[0, 0], [0, 0], [half, half]])
+        # Reflecting is slow, so what is reflected are the ends alone.
+        start = ops.pad(x[..., : half + 1], [[0, 0], [0, 0], [half, 0]], mode="reflect")
+        end = ops.pad(x[..., -half - 1 :], [[0, 0], [0, 0], [0, half]], mode="reflect")
+        return ops.concatenate([start[..., :half], x, end[..., -half:]], axis=-1)
 
     def _scaled(self, mel):
         if self.scale == "power":
