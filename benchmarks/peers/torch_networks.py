@@ -15,6 +15,7 @@ from torch.nn import functional
 from keras_audio.models.binaural import FIRST_KERNEL, FIRST_STRIDE, KERNEL, PLAIN, POOL
 from keras_audio.models.erann import BLOCKS_PER_STAGE, KERNELS, NUM_MELS, parse_name, time_strides
 from keras_audio.models.residual_blocks import BLOCKS, WAVEFORM_STAGES
+from peers.torch_front_ends import PadSeconds, TorchDeltas, TorchLogMel
 
 # PyTorch's momentum is the share of the new value, Keras' that of the old one.
 KERAS_BATCH_NORM = {"eps": 1e-3, "momentum": 0.01}
@@ -37,6 +38,39 @@ def torch_network(name: str, num_classes: int, channels: int, **arguments) -> nn
     if name == "two_path_resnet":
         return TwoPathResNet(num_classes, channels, **arguments)
     return ERANN(num_classes=num_classes, channels=channels, **parse_name(name), **arguments)
+
+
+def torch_model(model) -> nn.Module:
+    """Build the peer of one of our whole models, with its weights.
+
+    Args:
+        model: Ours, from waveforms `(batch, samples, channels)`.
+
+    Returns:
+        A module from waveforms `(batch, channels, samples)` to logits.
+    """
+    layers = {layer.name: layer for layer in model.layers}
+    channels, classes = model.input_shape[-1], model.output_shape[-1]
+    front_end = []
+    if "pad_seconds" in layers:
+        front_end.append(PadSeconds(layers["pad_seconds"]))
+    if "log_mel" in layers:
+        front_end.append(TorchLogMel(layers["log_mel"]))
+    if "deltas" in layers:
+        front_end.append(TorchDeltas())
+        channels *= 3
+    network = torch_network(model.name, classes, channels)
+    copy_weights(model, network)
+    # Front ends take samples before channels, as ours do; a change of view costs nothing.
+    return nn.Sequential(SamplesFirst(), *front_end, network) if front_end else network
+
+
+class SamplesFirst(nn.Module):
+    """Exchange channels and samples."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Of `(batch, channels, samples)`."""
+        return x.transpose(1, 2)
 
 
 class M34Res(nn.Module):
