@@ -255,7 +255,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     if options.quick:
         options.networks, options.batch_sizes = list(QUICK), [1, 2]
         options.seconds, options.repeats, options.name = 1.0, 2, "inference_quick"
-    if options.repeats < 1 or (options.threads or 1) < 1:
+    if min(options.repeats, 1 if options.threads is None else options.threads) < 1:
         parser.error("expected --repeats and --threads of at least 1")
     if options.seconds is not None and options.seconds <= 0:
         parser.error("expected --seconds above 0")
