@@ -25,6 +25,7 @@ from collections.abc import Callable, Sequence
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
+from peers.keras_originals import original_two_path
 from timing import TrainingStep, in_turn, rate, repeated, write_results
 
 from keras_audio.recipes import TwoPath
@@ -62,7 +63,7 @@ def prepare(
     two, one = options.num_filters, equal_width(options.num_filters)
     models = {
         OURS: our_structure(num_filters=two),
-        ORIGINAL: original_structure(two),
+        ORIGINAL: original_two_path(two, CLASSES, 3 * CHANNELS, BINS),
         AGAIN: our_structure(num_filters=two),
         ONE: our_structure(num_filters=one, paths=1),
     }
@@ -102,55 +103,6 @@ def our_structure(**arguments):
 
     arguments |= {"input": "features", "channels": CHANNELS, "kernel_regularizer": 1e-3}
     return create_model("two_path_resnet", CLASSES, **arguments)
-
-
-def original_structure(num_filters: int):
-    """The network as the report's code puts it together, layer by layer in Keras."""
-    import keras
-    from keras import layers
-
-    def batch_norm(x, learned=False):
-        return layers.BatchNormalization(center=learned, scale=learned)(x)
-
-    def conv(x, filters, size, strides=1):
-        return layers.Conv2D(
-            filters,
-            size,
-            strides=strides,
-            padding="same",
-            use_bias=False,
-            kernel_initializer="he_normal",
-            kernel_regularizer=keras.regularizers.L2(1e-3),
-        )(x)
-
-    def activated(x, filters, strides=1):
-        return conv(layers.Activation("relu")(batch_norm(x)), filters, 3, strides)
-
-    def path(x):
-        x = conv(batch_norm(x, learned=True), num_filters, 3, (1, 2))
-        filters = num_filters
-        for stage in range(4):
-            for block in range(2):
-                shortcut, strides = x, 1
-                if stage and not block:
-                    filters, strides = 2 * filters, (1, 2)
-                    shortcut = layers.AveragePooling2D(3, strides, padding="same")(x)
-                    zeros = layers.Lambda(keras.ops.zeros_like)(shortcut)
-                    shortcut = layers.Concatenate()([shortcut, zeros])
-                x = activated(activated(x, filters, strides), filters)
-                x = layers.Add()([x, shortcut])
-        return x
-
-    inputs = keras.Input((BINS, None, 3 * CHANNELS))
-    half = BINS // 2
-    low, high = (
-        path(layers.Lambda(lambda x, first=first: x[:, first : first + half])(inputs))
-        for first in (0, half)
-    )
-    x = layers.Activation("relu")(batch_norm(layers.Concatenate(axis=1)([low, high])))
-    x = batch_norm(conv(x, 32 * num_filters, 1))
-    x = layers.GlobalAveragePooling2D()(batch_norm(conv(x, CLASSES, 1)))
-    return keras.Model(inputs, layers.Activation("softmax")(x))
 
 
 def check_equal(ours, theirs) -> None:

@@ -24,7 +24,7 @@ def benchmark():
 def test_the_original_structure_is_the_same_network(benchmark):
     # Wide enough that no dead ReLU makes all answers alike.
     keras.utils.set_random_seed(0)
-    ours, theirs = benchmark.our_structure(num_filters=4), benchmark.original_structure(4)
+    ours, theirs = benchmark.our_structure(num_filters=4), benchmark.original_two_path(4)
     assert [w.shape for w in ours.weights] == [w.shape for w in theirs.weights]
     kinds = [type(layer).__name__ for layer in theirs.layers]
     # As in the report's file: two for the halves, one for each shortcut that doubles the channels.

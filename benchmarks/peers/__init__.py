@@ -1,0 +1,1 @@
+"""What the package is measured against: the same networks and front ends as others write them."""
