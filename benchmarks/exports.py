@@ -26,7 +26,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 from processes import apart, measures, use_threads
-from timing import Target, in_turn, over, write_results
+from targets import Target
+from timing import in_turn, over, write_results
 
 from keras_audio.models import create_model, list_models, model_info
 
@@ -58,8 +59,8 @@ def main() -> int:
             values |= in_turn(calls, options.repeats)
             refusals |= {name: refused} if refused else {}
     about = (
-        f"Medians of {options.repeats} rounds of {options.calls} clips, one after the other. A clip "
-        f"of {options.seconds:g} s of noise, {CLASSES} classes, {threads} threads. Each file "
+        f"Medians of {options.repeats} rounds of {options.calls} clips, one after the other. A "
+        f"clip is {options.seconds:g} s of noise; {CLASSES} classes, {threads} threads. Each file "
         "answered like its network in a fresh process when it was written."
     )
     targets, ratios = compare(values)

@@ -33,7 +33,8 @@ os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 import numpy as np
 import psutil
 from processes import apart, measures, use_threads
-from timing import Target, in_turn, over, rate, repeated, write_results
+from targets import Target
+from timing import in_turn, over, rate, repeated, write_results
 
 from keras_audio.models import create_model, list_models, model_info
 

@@ -29,7 +29,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 from processes import apart, measures, use_threads
-from timing import Target, in_turn, over, rate, repeated, write_results
+from targets import Target
+from timing import in_turn, over, rate, repeated, write_results
 
 OURS, LIBROSA, TORCH, KAPRE, FFT = "ours", "librosa", "PyTorch", "kapre", "bare transforms"
 LIBROSA_FACTOR, TORCH_FACTOR, FFT_FACTOR = 1.7, 3.0, 1.6

@@ -6,44 +6,13 @@ import io
 import math
 import pathlib
 import shlex
-import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from targets import Target, shown, targets_table
+
 from keras_audio.files import write_text
-
-
-@dataclasses.dataclass(frozen=True)
-class Target:
-    """A number that is to be reached, and what was measured of it.
-
-    Args:
-        what: Such as `librosa's time over ours, 1 core`.
-        values: A number a round.
-        at_least: What the median is to reach, or
-        at_most: what it must not pass.
-        unit: Of the numbers.
-    """
-
-    what: str
-    values: Sequence[float]
-    at_least: float | None = None
-    at_most: float | None = None
-    unit: str = "ratio"
-
-    @property
-    def asked(self) -> str:
-        """The bound in words."""
-        if self.at_least is not None:
-            return f"at least {self.at_least:g}"
-        return f"at most {self.at_most:g}"
-
-    @property
-    def met(self) -> bool:
-        """Whether the median keeps the bound."""
-        median = statistics.median(self.values)
-        return median >= self.at_least if self.at_least is not None else median <= self.at_most
 
 
 def over(values: Mapping[str, Sequence[float]], above: str, below: str) -> list[float]:
@@ -142,13 +111,13 @@ def write_results(
     made_with = _made_with()
     rows = []
     for target in targets:
-        row = _shown(target.what, target.unit, target.values)
+        row = shown(target.what, target.unit, target.values)
         answer = {"asked": target.asked, "met": "yes" if target.met else "no"}
         rows.append(row | answer | made_with)
     for unit, group in groups.items():
         for name, numbers in group.items():
             nothing = {"asked": "", "met": ""}
-            rows.append(_shown(name, unit, numbers) | nothing | made_with)
+            rows.append(shown(name, unit, numbers) | nothing | made_with)
     table = io.StringIO(newline="")
     writer = csv.DictWriter(table, rows[0], lineterminator="\n")
     writer.writeheader()
@@ -166,26 +135,6 @@ def write_results(
     lines += ["", *(f"- {key}: {value}" for key, value in made_with.items()), ""]
     write_text(base.with_name(f"{base.name}.md"), "\n".join(lines))
     print("\n".join(lines))
-
-
-def targets_table(rows: Iterable[Mapping[str, str]]) -> list[str]:
-    """The lines of a Markdown table of rows that something was asked of."""
-    lines = ["| target | asked | median | least | most | met |", "| --- " * 6 + "|"]
-    for row in rows:
-        answer = "yes" if row["met"] == "yes" else "**no**"
-        unit = "" if row["unit"] == "ratio" else f" {row['unit']}"
-        lines.append(
-            f"| {row['measured']} | {row['asked']}{unit} | {row['median']} | {row['least']} | "
-            f"{row['most']} | {answer} |"
-        )
-    return lines
-
-
-def _shown(name: str, unit: str, numbers: Iterable[float]) -> dict[str, str]:
-    numbers = list(numbers)
-    shown = (statistics.median(numbers), min(numbers), max(numbers))
-    median, least, most = (f"{x:.0f}" if x >= 100 else f"{x:.3g}" for x in shown)
-    return {"measured": name, "unit": unit, "median": median, "least": least, "most": most}
 
 
 def _made_with() -> dict:

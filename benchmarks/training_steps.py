@@ -31,7 +31,8 @@ os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 
 import numpy as np
 from processes import apart, measures, use_threads
-from timing import Target, in_turn, over, rate, repeated, write_results
+from targets import Target
+from timing import in_turn, over, rate, repeated, write_results
 
 CLASSES = 10
 NETWORKS = ("m34_res_rb4", "two_path_resnet", "erann_1_3", "binaural_b")
