@@ -228,25 +228,25 @@ class Records:
             bar = {"total": len(shards), "unit": "file", "delay": 3, "disable": None}
             return np.concatenate(list(tqdm(found, "records", **bar)))
 
-    def sample_blocks(self, folds: Sequence[int], key: str = "audio") -> Iterator[np.ndarray]:
+    def sample_blocks(self, folds: Sequence[int], key: str = "audio") -> tf.data.Dataset:
         """The samples of all clips of `folds` one after the other, those of many clips at a time.
 
         Args:
             folds: The folds to read.
             key: `audio` or `pitch_shifted`, as of `dataset`.
 
-        Yields:
-            int16 (samples * channels,).
+        Returns:
+            A data set of int16 (samples * channels,).
         """
+
+        def samples(records: tf.Tensor) -> tf.Tensor:
+            clips = tf.io.parse_example(records, _stored(key))[key]
+            return tf.io.decode_raw(tf.strings.reduce_join(clips), tf.int16)
+
         # Clip by clip, as by `dataset`, takes thirty times as long where clips are short.
-        blocks = (
-            tf.data.TFRecordDataset([shard.path for shard in self.shards(folds)])
-            .batch(_CLIPS_IN_A_BLOCK)
-            .map(lambda records: tf.io.parse_example(records, _stored(key))[key])
-            .prefetch(1)
-        )
-        for block in blocks.as_numpy_iterator():
-            yield np.frombuffer(b"".join(block), "<i2")
+        paths = [shard.path for shard in self.shards(folds)]
+        blocks = tf.data.TFRecordDataset(paths).batch(_CLIPS_IN_A_BLOCK)
+        return blocks.map(samples, tf.data.AUTOTUNE).prefetch(1)
 
     def parse(self, record: tf.Tensor, key: str = "audio") -> tf.Tensor:
         """The samples in a stored record, a string: `audio` or `pitch_shifted`, as of `dataset`.

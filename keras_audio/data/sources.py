@@ -70,8 +70,7 @@ class Source:
         """The samples of all clips, int16 (samples * channels,)."""
         with self._records.whole(self._folds):
             # Joined as tensors: one that is made of an array takes the memory of three meanwhile.
-            blocks = self._records.sample_blocks(self._folds, self._key)
-            samples = tf.concat([tf.constant(block) for block in blocks], axis=0)
+            samples = tf.concat(list(self._records.sample_blocks(self._folds, self._key)), axis=0)
             if len(samples) != total:
                 raise OSError(f"{len(samples)} samples, not {total}")
         return samples
