@@ -22,6 +22,8 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 
 bench: $(READY)
+	$(BIN)/python benchmarks/preparation.py
+	$(BIN)/python benchmarks/pipeline.py
 	$(BIN)/python benchmarks/residual_blocks.py
 	$(BIN)/python benchmarks/erann.py --quick
 	$(BIN)/python benchmarks/two_path.py --quick

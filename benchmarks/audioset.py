@@ -109,11 +109,13 @@ def prepared(folder: pathlib.Path, clips: int) -> int:
 
 
 def reading(records, recipe: Recipe, full):
-    """A measurement of passes over streamed clips, cut and normalised as for training."""
+    """A measurement of a pass through streamed clips, cut and normalised as for training."""
     clip_steps, *_ = cut_model(full, recipe.clip_boundary)
     arguments = recipe.training_data | {"balanced": False, "memory": 0}
-    batches = TrainingBatches(records, records.folds, clip_steps, batch_size=8, seed=0, **arguments)
-    count = 20 * batches.steps_per_pass
+    # One long pass: of many short ones the beginnings, for which graphs are built, would take most.
+    folds = records.folds * 20
+    batches = TrainingBatches(records, folds, clip_steps, batch_size=8, seed=0, **arguments)
+    count = batches.steps_per_pass
 
     def read() -> int:
         return sum(len(targets) for _, targets in batches.steps(0, count))

@@ -1,4 +1,4 @@
-"""Clips a second of all that the residual-block paper needs: prepare, feed, train, predict.
+"""Clips a second of all that the residual-block paper needs: feed, train, predict.
 
 The parts are measured in turn, once a round, so that a machine that is slow for a while is slow for
 all of them; shown are medians over the rounds, with the least and the greatest. The input pipeline
@@ -30,12 +30,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Two processes share a GPU, and TensorFlow would give all its memory to the first.
 os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 
-import joblib
 import numpy as np
 from timing import TrainingStep, in_turn, rate, write_results
 
 import data_prep
-from data_prep.toy_sounds import write_toy_sounds
 from keras_audio.recipes import ResidualBlocks
 
 LEAST_RATIO = 5
@@ -63,22 +61,19 @@ def main() -> int:
 
 def benchmark(options: argparse.Namespace, work: pathlib.Path) -> tuple[dict, str]:
     """Clips a second of each thing measured, a number a round; and a text on what it was."""
-    source, data_dir = options.source, options.data_dir or work / "data"
-    if source is None and options.dataset == "toy_sounds":
-        source = write_toy_sounds(work / "sounds")
+    data_dir = options.data_dir or work / "data"
     recipe = ResidualBlocks(dataset=options.dataset, block="rb4", batch_size=options.batch_size)
     if options.quick:
         recipe = dataclasses.replace(recipe, network="m3", duration=1.0)
-    asked = {"source": source, "sample_rate": recipe.sample_rate, "progress": False}
-    prepare = functools.partial(data_prep.prepare, recipe.dataset, **asked)
     if options.data_dir is None:
-        prepare(data_dir=data_dir)
+        data_prep.prepare(
+            recipe.dataset,
+            source=options.source,
+            sample_rate=recipe.sample_rate,
+            data_dir=data_dir,
+            progress=False,
+        )
     rates: dict[str, Callable[[], float]] = {}
-    if source is not None:
-        for jobs in sorted({1, joblib.cpu_count()}):
-            again = functools.partial(prepare, data_dir=work / f"{jobs}", jobs=jobs, force=True)
-            name = f"preparation, {jobs} job{'s' if jobs > 1 else ''}"
-            rates[name] = lambda again=again: rate(lambda: again().clips)
     with contextlib.ExitStack() as stack:
         # TensorFlow makes operations bit-equal for a whole process, so there are two.
         spawn = multiprocessing.get_context("spawn")

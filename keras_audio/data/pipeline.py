@@ -98,6 +98,7 @@ class TrainingBatches:
         self.service = service
         # What is in memory here cannot be sent elsewhere.
         self._source = Source(records, folds, memory=0 if service is not None else memory)
+        self._channels = records.channels
         self.in_memory = self._source.in_memory
         self._clip_steps = clip_steps
         self.batch_size, self._seed = batch_size, seed
@@ -220,7 +221,10 @@ class TrainingBatches:
         if not self._keep or None in shape or 8 * math.prod(shape) * count > self._source.memory:
             return None
         rows = np.arange(count)[:, np.newaxis]
-        made = self._source.load(rows, lambda row, audio: _run(self._clip_steps, audio))
+        shape_of_clip = (-1, self._channels)
+        made = self._source.load(
+            rows, lambda row, audio: _run(self._clip_steps, tf.reshape(audio, shape_of_clip))
+        )
         clips = made.with_options(self._source.options()).as_numpy_iterator()
         inputs = np.empty((count, *shape), np.float32)
         # Shown where it takes more than a few seconds, on a terminal only.
@@ -233,21 +237,21 @@ class TrainingBatches:
         return tf.gather(self._inputs, pair[0]), self._source.targets(pair[0])
 
     def _load(self, index: tf.Tensor, draw: tf.Tensor, audio: tf.Tensor):
-        variants = self._source.variants
-        length = tf.shape(audio, tf.int64)[0] // variants
-        seed = tf.stack([tf.cast(self._seed, tf.int64), draw])
-        # Two independent numbers a drawing: the variant, and where the crop begins.
-        chosen = tf.random.stateless_uniform([2], seed)
-        start = length * _share(chosen[0], tf.constant(variants, tf.int64))
-        if self._crop is not None:
-            kept = tf.minimum(length, self._crop)
-            if self._random_crop:
-                start += _share(chosen[1], length - kept + 1)
-            audio = audio[start : start + kept]
-            audio = tf.pad(audio, [[0, self._crop - kept], [0, 0]])
-            audio = tf.ensure_shape(audio, (self._crop, audio.shape[1]))
-        else:
-            audio = audio[start : start + length]
+        variants, crop = self._source.variants, self._crop
+        length = tf.size(audio, tf.int64) // (variants * self._channels)
+        start = tf.constant(0, tf.int64)
+        if variants > 1 or (crop is not None and self._random_crop):
+            seed = tf.stack([tf.cast(self._seed, tf.int64), draw])
+            # Two independent numbers a drawing: the variant, and where the crop begins.
+            chosen = tf.random.stateless_uniform([2], seed)
+            start = length * _share(chosen[0], tf.constant(variants, tf.int64))
+        kept = length if crop is None else tf.minimum(length, crop)
+        if crop is not None and self._random_crop:
+            start += _share(chosen[1], length - kept + 1)
+        audio = audio[start * self._channels : (start + kept) * self._channels]
+        if crop is not None:
+            audio = tf.pad(audio, [[0, (crop - kept) * self._channels]])
+        audio = tf.reshape(audio, (crop or -1, self._channels))
         return _run(self._clip_steps, audio), self._source.targets(index)
 
 
@@ -301,7 +305,9 @@ class EvaluationBatches:
         ]
 
         def load(row: tf.Tensor, audio: tf.Tensor):
-            return _run(clip_steps, audio[:max_samples]), source.targets(row[0])
+            kept = audio if max_samples is None else audio[: max_samples * records.channels]
+            kept = tf.reshape(kept, (-1, records.channels))
+            return _run(clip_steps, kept), source.targets(row[0])
 
         def batches(indices: np.ndarray) -> tf.data.Dataset:
             return source.load(indices[:, np.newaxis], load).batch(batch_size)

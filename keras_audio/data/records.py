@@ -228,36 +228,34 @@ class Records:
             bar = {"total": len(shards), "unit": "file", "delay": 3, "disable": None}
             return np.concatenate(list(tqdm(found, "records", **bar)))
 
-    def sample_blocks(self, folds: Sequence[int], key: str = "audio") -> Iterator[np.ndarray]:
+    def sample_blocks(self, folds: Sequence[int], key: str = "audio") -> tf.data.Dataset:
         """The samples of all clips of `folds` one after the other, those of many clips at a time.
 
         Args:
             folds: The folds to read.
             key: `audio` or `pitch_shifted`, as of `dataset`.
 
-        Yields:
-            int16 (samples, channels).
+        Returns:
+            A data set of int16 (samples * channels,).
         """
-        stored = {key: tf.io.FixedLenFeature((), tf.string)}
+
+        def samples(records: tf.Tensor) -> tf.Tensor:
+            clips = tf.io.parse_example(records, _stored(key))[key]
+            return tf.io.decode_raw(tf.strings.reduce_join(clips), tf.int16)
+
         # Clip by clip, as by `dataset`, takes thirty times as long where clips are short.
-        blocks = (
-            tf.data.TFRecordDataset([shard.path for shard in self.shards(folds)])
-            .batch(_CLIPS_IN_A_BLOCK)
-            .map(lambda records: tf.io.parse_example(records, stored)[key])
-            .prefetch(1)
-        )
-        for block in blocks.as_numpy_iterator():
-            yield np.frombuffer(b"".join(block), "<i2").reshape(-1, self.channels)
+        paths = [shard.path for shard in self.shards(folds)]
+        blocks = tf.data.TFRecordDataset(paths).batch(_CLIPS_IN_A_BLOCK)
+        return blocks.map(samples, tf.data.AUTOTUNE).prefetch(1)
 
     def parse(self, record: tf.Tensor, key: str = "audio") -> tf.Tensor:
-        """The samples in a stored record, a string: `audio` or `pitch_shifted`, as of `dataset`."""
-        return self._only(key).deserialize_example(record)[key]
+        """The samples in a stored record, a string: `audio` or `pitch_shifted`, as of `dataset`.
 
-    @functools.cache  # noqa: B019 - two at most
-    def _only(self, key: str) -> tfds.features.FeaturesDict:
-        return tfds.decode.PartialDecoding({key: True}).extract_features(
-            self._builder.info.features
-        )
+        Returns:
+            int16 (samples * channels,): TensorFlow cuts a piece out of one dimension as a whole,
+            out of two a row at a time, here a sample, which takes ten times as long.
+        """
+        return tf.io.decode_raw(tf.io.parse_single_example(record, _stored(key))[key], tf.int16)
 
     def check_folds(self, folds: Sequence[int]) -> None:
         """Raise ValueError if one of `folds` is not a fold of this data set."""
@@ -324,6 +322,11 @@ def open_records(
         f"Expected records of {name} at {_form(*wanted)}, made by "
         f"{made_by}{there}. Received: data_dir={data_dir}"
     )
+
+
+def _stored(key: str) -> dict[str, tf.io.FixedLenFeature]:
+    """What TensorFlow is to read of a record: the bytes of its samples alone."""
+    return {key: tf.io.FixedLenFeature((), tf.string)}
 
 
 def _record_offsets(shard: Shard) -> np.ndarray:

@@ -47,8 +47,8 @@ class Source:
         self._key = "pitch_shifted" if shifted else "audio"
         self.memory = memory_share(memory)
         self.lengths = clips.samples
-        ends = np.cumsum(self.lengths * self.variants)
-        self.in_memory = int(ends[-1]) * records.channels * 2 <= self.memory
+        ends = np.cumsum(self.lengths * self.variants * records.channels)
+        self.in_memory = int(ends[-1]) * 2 <= self.memory
         self._classes = len(records.labels)
         # Tensors, since each data set would get copies of arrays.
         with tf.device("CPU:0"):
@@ -67,11 +67,10 @@ class Source:
         return len(self.lengths)
 
     def _read(self, total: int) -> tf.Tensor:
-        """The samples of all clips, int16 (samples, channels)."""
+        """The samples of all clips, int16 (samples * channels,)."""
         with self._records.whole(self._folds):
             # Joined as tensors: one that is made of an array takes the memory of three meanwhile.
-            blocks = self._records.sample_blocks(self._folds, self._key)
-            samples = tf.concat([tf.constant(block) for block in blocks], axis=0)
+            samples = tf.concat(list(self._records.sample_blocks(self._folds, self._key)), axis=0)
             if len(samples) != total:
                 raise OSError(f"{len(samples)} samples, not {total}")
         return samples
@@ -81,7 +80,7 @@ class Source:
 
         Args:
             drawn: int64 (clips, ...): rows that begin with the index of a clip.
-            load: From a row, and the samples of its clip, int16 (variants * samples, channels).
+            load: From a row, and the samples of its clip, int16 (variants * samples * channels,).
         """
         if self.in_memory:
             return tf.data.Dataset.from_tensor_slices(drawn).map(
@@ -92,11 +91,11 @@ class Source:
         )
 
     def audio(self, index: tf.Tensor) -> tf.Tensor:
-        """Samples (variants * samples, channels) int16 of a clip in memory."""
+        """Samples (variants * samples * channels,) int16 of a clip in memory."""
         return self._samples[self._ends[index] : self._ends[index + 1]]
 
     def parse(self, record: tf.Tensor) -> tf.Tensor:
-        """Samples (variants * samples, channels) int16 of a clip out of its record."""
+        """Samples (variants * samples * channels,) int16 of a clip out of its record."""
         return self._records.parse(record, self._key)
 
     @functools.cached_property

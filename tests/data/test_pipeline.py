@@ -211,6 +211,33 @@ def find(crop, clips):
     return None
 
 
+@pytest.mark.parametrize("memory", [None, 0], ids=["in memory", "streamed"])
+def test_channels_of_cut_clips_stay_apart(memory, tmp_path):
+    source = tmp_path / "sounds"
+    for label in ("near", "far"):
+        (source / label).mkdir(parents=True)
+        for number, samples in enumerate((3000, 5000)):
+            noise = np.random.default_rng(number).integers(-999, 999, (samples, 2), np.int16)
+            soundfile.write(source / label / f"{number}.wav", noise, 8000)
+    arguments = {"sample_rate": 8000, "channels": 2, "data_dir": tmp_path}
+    data_prep.prepare("audio_folder", source=source, progress=False, **arguments)
+    records = open_records("audio_folder", **arguments)
+    stereo = keras.Input((None, 2))
+    identity = keras.Model(stereo, keras.layers.Identity()(stereo))
+    whole = [audio for _, audio in clip_arrays(records, [1, 2])]
+    cut = [np.pad(audio[:SAMPLES], [(0, max(0, SAMPLES - len(audio))), (0, 0)]) for audio in whole]
+    data = TrainingBatches(
+        records, [1, 2], identity, batch_size=4, seed=0, crop_samples=SAMPLES,
+        random_crop=False, memory=memory,
+    )  # fmt: skip
+    ((trained_on, _),) = data.steps(0, 1)
+    assert sorted(map(bytes, trained_on.numpy())) == sorted(map(bytes, cut))
+    options = {"batch_size": 1, "max_samples": SAMPLES, "memory": memory}
+    evaluated = EvaluationBatches(records, [1, 2], identity, **options)
+    for index, (inputs, _) in zip(evaluated.order, evaluated.dataset, strict=True):
+        assert np.array_equal(inputs[0], whole[index][:SAMPLES])
+
+
 def test_clips_of_equal_length_are_evaluated_together(records):
     waveform = keras.Input((None, 1))
     whole_tenths = keras.Model(waveform, PadSeconds(800, 8, 100)(waveform))

@@ -247,7 +247,7 @@ def test_any_record_is_read_from_its_place(records):
     assert np.array_equal([row for row, _ in found], rows)
     for (index, _), record in found:
         samples = records.parse(tf.constant(record)).numpy()
-        assert np.array_equal(samples.astype(np.float32) / 32768, clips[index])
+        assert np.array_equal(samples.astype(np.float32) / 32768, clips[index].ravel())
 
 
 def test_what_workers_read_is_not_shared_out_once_more(records, clip_steps):
