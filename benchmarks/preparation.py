@@ -22,7 +22,8 @@ from collections.abc import Callable, Sequence
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from timing import Target, in_turn, over, rate, write_results
+from targets import Target
+from timing import in_turn, over, rate, write_results
 
 import data_prep
 from data_prep.registry import find_dataset

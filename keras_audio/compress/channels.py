@@ -19,7 +19,7 @@ import keras
 import numpy as np
 from keras import activations, layers, ops
 
-from keras_audio.layers import ChannelPad, ChannelRepeat, KeepBeside
+from keras_audio.layers import BatchNorm, ChannelPad, ChannelRepeat, KeepBeside
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -360,7 +360,7 @@ MERGES = {
 # By exact type: a layer that inherits from one of these may do anything.
 _HANDLERS = {
     **dict.fromkeys((layers.Conv1D, layers.Conv2D, layers.Conv3D, layers.Dense), _convolution),
-    layers.BatchNormalization: _batch_normalization,
+    **dict.fromkeys((layers.BatchNormalization, BatchNorm), _batch_normalization),
     **dict.fromkeys((layers.ReLU, layers.LeakyReLU, layers.ELU), _elementwise),
     layers.Activation: _activation,
     **{

@@ -1,9 +1,10 @@
 """Keras layers for sound: clip steps, front ends and parameter-free shortcuts, one a file.
 
 Everything is written with `keras.ops`, so it runs on every Keras backend, inside `tf.data` and
-inside a SavedModel alike. No layer here has weights.
+inside a SavedModel alike. But for the batch normalisation no layer here has weights.
 """
 
+from keras_audio.layers.batch_norm import BatchNorm
 from keras_audio.layers.channel_pad import ChannelPad
 from keras_audio.layers.channel_repeat import ChannelRepeat
 from keras_audio.layers.deltas import Deltas
@@ -17,6 +18,7 @@ from keras_audio.layers.resize import Resize
 from keras_audio.layers.waveform_normalization import WaveformNormalization
 
 __all__ = [
+    "BatchNorm",
     "ChannelPad",
     "ChannelRepeat",
     "Deltas",

@@ -6,6 +6,8 @@ from typing import Any
 import keras
 from keras import layers
 
+from keras_audio.layers import BatchNorm
+
 
 @dataclasses.dataclass(frozen=True)
 class Parts:
@@ -78,7 +80,7 @@ class Parts:
 
         Scale and offset are learned, or there are none.
         """
-        return layers.BatchNormalization(
+        return BatchNorm(
             axis=axis,
             momentum=self.batch_norm_momentum,
             epsilon=self.batch_norm_epsilon,
