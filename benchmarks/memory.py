@@ -193,7 +193,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.quick:
         options.recipes, options.batch_size = ["residual_blocks"], 16
-        options.files, options.minutes = (20, 200), (4, 12)
+        options.files, options.minutes = (40, 200), (6, 12)
         options.name += "_quick"
     for name, value in (("repeats", options.repeats), ("batch-size", options.batch_size)):
         if value is not None and value < 1:

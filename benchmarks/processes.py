@@ -89,11 +89,19 @@ class _started:  # noqa: N801 - reads as what it does
 
 
 def peaks_of(pid: int) -> dict[int, float]:
-    """The most that a process and each of those it started had in memory so far, in MB by pid."""
-    found = {}
+    """The most that a process and each of those it started had in memory so far, in MB by pid.
+
+    One that was forked and is yet the same program shares its memory with the other: it is left
+    out.
+    """
+    found: dict[int, float] = {}
     try:
-        for process in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:
-            found[process.pid] = peak_memory(process.pid)
+        first = psutil.Process(pid)
+        programs: dict[int, list[str]] = {}
+        for process in [first, *first.children(recursive=True)]:
+            programs[process.pid] = process.cmdline()
+            if process.pid == pid or programs[process.pid] != programs.get(process.ppid()):
+                found[process.pid] = peak_memory(process.pid)
     except (OSError, psutil.Error):
         pass  # one of them has just ended
     return found
