@@ -18,7 +18,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 
-from exports import export, write_sounds
+from prediction_inputs import export, write_sounds
 from processes import CLI, alone, seconds_of
 from timing import Target, in_turn, over, write_results
 

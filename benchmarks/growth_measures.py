@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-from exports import write_sounds
+from prediction_inputs import write_sounds
 from processes import CLI, POLL_SECONDS, REPOSITORY, peak_memory, peaks_of
 
 RATE, CLASSES, BATCH_SIZE = 8000, 10, 16

@@ -1,7 +1,7 @@
 """The most memory of preparing, training and predicting, of every recipe; and what it depends on.
 
 Every measurement is a fresh process. Each recipe prepares generated sounds of its own clip length,
-trains two rounds of two steps at its own batch size, and predicts what it prepared. Then one small
+trains two rounds of a step at its own batch size, and predicts what it prepared. Then one small
 network hears a folder of 100 files and one of 10,000, and files of ten minutes and of three hours:
 what is in memory is to be the same.
 
@@ -23,14 +23,14 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import soundfile
-from exports import export, write_sounds
+from prediction_inputs import export, write_sounds
 from processes import CLI, alone, peak_memory, peak_of
 from timing import Target, in_turn, over, write_results
 
 from keras_audio.recipes import Recipe, list_recipes, recipe_class
 
 NETWORK, CLASSES = "m5", 10
-ROUNDS, STEPS = 2, 2
+ROUNDS, STEPS = 2, 1
 # Format, sample rate and subtype of the long files.
 LONG_FORMS = (("flac", 44100, "PCM_16"), ("wav", 8000, "PCM_16"))
 
@@ -55,8 +55,8 @@ def main() -> int:
     batches = "its own batch size" if options.batch_size is None else f"{options.batch_size} clips"
     about = (
         "Fresh processes; of preparing the sum over its processes, each of which counts the "
-        f"libraries they share. Sounds of a recipe's clip length, half again as many as {batches}, "
-        f"kept in memory as the defaults have it; {ROUNDS} rounds of {STEPS} steps a stage. Many "
+        f"libraries they share. Sounds of a recipe's clip length, a little more than {batches}, "
+        f"kept in memory as the defaults have it; {ROUNDS} rounds of {STEPS} step a stage. Many "
         f"and long files: {NETWORK}, exported, {os.cpu_count()} cores."
     )
     conclusions = [
@@ -75,7 +75,7 @@ def of_recipe(
     """Make the sounds of a recipe; its measurements, which have to run in their order."""
     recipe = small(name, batch_size)
     work.mkdir()
-    alone(write_classes, work / "sounds", 3 * recipe.batch_size // 2, recipe.duration)
+    alone(write_classes, work / "sounds", 5 * recipe.batch_size // 4 + CLASSES, recipe.duration)
     form = recipe.records_form
     prepare = [*CLI, "prepare", "audio_folder", "--source", work / "sounds", "--force"]
     prepare += ["--data-dir", work / "data", "--sample-rate", form["sample_rate"]]

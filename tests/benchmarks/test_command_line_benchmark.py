@@ -12,27 +12,27 @@ FOLDER = pathlib.Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.fixture(scope="module")
-def exports():
+def inputs():
     sys.path.insert(0, str(FOLDER))
-    import exports
+    import prediction_inputs
 
-    return exports
+    return prediction_inputs
 
 
-def test_generated_sounds_have_one_length_and_the_formats_of_the_toy_sounds(exports, tmp_path):
-    files = exports.write_sounds(tmp_path, 12, 1.5)
+def test_generated_sounds_have_one_length_and_the_formats_of_the_toy_sounds(inputs, tmp_path):
+    files = inputs.write_sounds(tmp_path, 12, 1.5)
     infos = [soundfile.info(path) for path in files]
     assert [info.duration for info in infos] == pytest.approx([1.5] * 12, abs=1e-4)
     assert len({info.samplerate for info in infos}) > 2
     assert {info.channels for info in infos} == {1, 2}
 
 
-def test_real_sounds_are_taken_as_they_are_and_again_if_there_are_few(exports, tmp_path):
+def test_real_sounds_are_taken_as_they_are_and_again_if_there_are_few(inputs, tmp_path):
     source = tmp_path / "real"
     source.mkdir()
     for number in range(3):
         soundfile.write(source / f"{number}.flac", [0.1 * number] * 800, 8000)
-    files = exports.write_sounds(tmp_path, 5, 9.0, source)
+    files = inputs.write_sounds(tmp_path, 5, 9.0, source)
     assert [path.resolve().stem for path in files] == ["0", "1", "2", "0", "1"]
     assert len(set(files)) == 5 and all(path.suffix == ".flac" for path in files)
 
