@@ -17,6 +17,7 @@ from prediction_inputs import write_sounds
 from processes import CLI, POLL_SECONDS, REPOSITORY, peak_memory, peaks_of
 
 RATE, CLASSES, BATCH_SIZE = 8000, 10, 16
+_FEW_CLIPS = 50
 # A call is repeated for so long, and three times unless it takes much longer.
 _LEAST_SECONDS, _ENOUGH_SECONDS = 0.5, 3.0
 
@@ -87,23 +88,28 @@ def sounds(work: pathlib.Path, clips: int) -> pathlib.Path:
 
 
 def preparation(work: pathlib.Path, clips: int, jobs: int = 1) -> Cost:
-    """Decode and write records."""
-    import data_prep
-
-    source = sounds(work, clips)
+    """Decode and write records, after a few that need all imports."""
+    _prepare(work, _FEW_CLIPS, jobs=1)
+    sounds(work, clips)
     with _Watch() as watch:
         started = time.perf_counter()
-        data_prep.prepare(
-            "audio_folder",
-            source=source,
-            sample_rate=RATE,
-            data_dir=work / f"{clips}_data",
-            force=True,
-            jobs=jobs,
-            progress=False,
-        )
+        _prepare(work, clips, jobs)
         seconds = time.perf_counter() - started
     return Cost(seconds, watch.memory)
+
+
+def _prepare(work: pathlib.Path, clips: int, jobs: int) -> None:
+    import data_prep
+
+    data_prep.prepare(
+        "audio_folder",
+        source=sounds(work, clips),
+        sample_rate=RATE,
+        data_dir=work / f"{clips}_data",
+        force=True,
+        jobs=jobs,
+        progress=False,
+    )
 
 
 def training(work: pathlib.Path, clips: int) -> Cost:
