@@ -25,7 +25,7 @@ from collections.abc import Callable, Mapping, Sequence
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
-from processes import apart, measures, use_threads
+from apart import apart, measures, use_threads
 from targets import Target
 from timing import in_turn, over, write_results
 

@@ -28,7 +28,7 @@ from concurrent.futures import ThreadPoolExecutor
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
-from processes import apart, measures, use_threads
+from apart import apart, measures, use_threads
 from targets import Target
 from timing import in_turn, over, rate, repeated, write_results
 

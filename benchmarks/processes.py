@@ -1,57 +1,107 @@
-"""Processes of their own, in which benchmarks measure: what one holds does not burden another."""
+"""What the benchmarks of whole processes share: running them, their time and their memory."""
 
-import contextlib
-import functools
 import multiprocessing
 import os
-from collections.abc import Callable
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 
-# In a process that measures: what it can measure, by name, a number a call.
-measures: dict[str, Callable[[], float]] = {}
+import psutil
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
+CLI = (sys.executable, "-m", "keras_audio.cli")
+POLL_SECONDS = 0.05
 
 
-def use_threads(threads: int | None) -> int:
-    """Keep this process, and those that it starts, to so many cores; None is all it has.
+def alone(function, *arguments):
+    """What a function answers in a process of its own, that ends with it."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, spawn) as process:
+        return process.submit(function, *arguments).result()
 
-    TensorFlow takes a thread a core of those that it is allowed when it begins to compute, so this
-    comes first.
 
-    Returns:
-        How many there are.
+def seconds_of(command: Sequence[object]) -> float:
+    """How long a command takes from its start to its end.
+
+    Raises:
+        RuntimeError: If it fails, with what it wrote.
     """
-    cores = sorted(os.sched_getaffinity(0))
-    if threads is not None:
-        os.sched_setaffinity(0, cores[:threads])
-    return len(os.sched_getaffinity(0))
+    started = time.perf_counter()
+    with _started(command) as process:
+        process.wait()
+    return time.perf_counter() - started
 
 
-def apart(
-    stack: contextlib.ExitStack, start: Callable, *arguments
-) -> tuple[dict[str, Callable[[], float]], object]:
-    """Call a function in a new process, which goes on until the stack is left.
+def peak_of(command: Sequence[object]) -> float:
+    """The most memory of a command and of the processes that it starts, in MB.
 
-    Args:
-        stack: Ends the process.
-        start: Fills `measures` there.
-        *arguments: For it.
+    It is the sum of what each of them had at most, though not all at the same time, and shared
+    libraries are counted in each.
 
-    Returns:
-        What can be measured there now, by name, and what the function returned.
+    Raises:
+        RuntimeError: If it fails, with what it wrote.
     """
-    pool = stack.enter_context(ProcessPoolExecutor(1, multiprocessing.get_context("spawn")))
-    answer, names = pool.submit(_started, start, arguments).result()
-    return {name: functools.partial(_remote, pool, name) for name in names}, answer
+    peaks: dict[int, float] = {}
+    with _started(command) as process:
+        while process.poll() is None:
+            peaks |= peaks_of(process.pid)
+            time.sleep(POLL_SECONDS)
+    return sum(peaks.values())
 
 
-def _started(start: Callable, arguments: tuple) -> tuple[object, list[str]]:
-    answer = start(*arguments)
-    return answer, list(measures)
+def peak_memory(pid: int | str = "self") -> float:
+    """The most that a process had in memory so far, in MB; by default this one."""
+    # Not getrusage, which counts what the process was before it became this program.
+    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1000
+    raise ProcessLookupError(f"no VmHWM of process {pid}: it has ended")
 
 
-def _remote(pool: ProcessPoolExecutor, name: str) -> float:
-    return pool.submit(_measured, name).result()
+class _started:  # noqa: N801 - reads as what it does
+    """A running command, whose output is shown if it fails."""
+
+    def __init__(self, command: Sequence[object]) -> None:
+        self._command = [str(part) for part in command]
+
+    def __enter__(self) -> subprocess.Popen:
+        self._output = tempfile.TemporaryFile()
+        environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+        self._process = subprocess.Popen(
+            self._command, stdout=self._output, stderr=subprocess.STDOUT, env=environment
+        )
+        return self._process
+
+    def __exit__(self, kind, *exception) -> None:
+        with self._output:
+            if kind is not None:
+                self._process.kill()
+                self._process.wait()
+            elif self._process.returncode:
+                self._output.seek(0)
+                said = self._output.read().decode(errors="replace")[-2000:]
+                raise RuntimeError(f"{' '.join(self._command)} failed:\n{said}")
 
 
-def _measured(name: str) -> float:
-    return measures[name]()
+def peaks_of(pid: int) -> dict[int, float]:
+    """The most that a process and each of those it started had in memory so far, in MB by pid.
+
+    One that was forked and is yet the same program shares its memory with the other: it is left
+    out.
+    """
+    found: dict[int, float] = {}
+    try:
+        first = psutil.Process(pid)
+        programs: dict[int, list[str]] = {}
+        for process in [first, *first.children(recursive=True)]:
+            programs[process.pid] = process.cmdline()
+            if process.pid == pid or programs[process.pid] != programs.get(process.ppid()):
+                found[process.pid] = peak_memory(process.pid)
+    except (OSError, psutil.Error):
+        pass  # one of them has just ended
+    return found

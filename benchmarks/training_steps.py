@@ -30,7 +30,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 
 import numpy as np
-from processes import apart, measures, use_threads
+from apart import apart, measures, use_threads
 from targets import Target
 from timing import in_turn, over, rate, repeated, write_results
 

@@ -1,19 +1,21 @@
 """Sound files to float32 waveforms: the one place that decodes.
 
 Everything that listens to a file (data preparation, prediction, the report) calls `read_audio`, so
-a file is the same waveform everywhere. It needs neither TensorFlow nor Keras.
+a file is the same waveform everywhere; prediction of long files calls `stream_audio` of
+`keras_audio.audio_stream`, which decodes here too. It needs neither TensorFlow nor Keras.
 """
 
 import hashlib
 import operator
 import os
 import stat
-import struct
-from typing import BinaryIO
+from collections.abc import Iterator
 
 import numpy as np
 import soundfile
 import soxr
+
+from keras_audio.audio_headers import missing_bytes, mp3_slack
 
 # File name endings of the formats that libsndfile reads: each format's own name and others it goes
 # by, without those whose files are no sounds or do not say their sample rate.
@@ -29,11 +31,6 @@ RESAMPLINGS = ("soxr", "fourier")
 
 # Files are decoded in blocks, so that a header that promises the moon costs no memory.
 _BLOCK_FRAMES = 1 << 20
-# Programs that write WAV into a pipe cannot know the size: ffmpeg declares 0xFFFFFFFF, others the
-# largest signed number, rounded down a little.
-_STREAMING_SIZE = 0x7FFF0000
-# Four MPEG frames: encoders pad the beginning and the end.
-_MP3_PADDING = 4608
 # A sample rate this far from the wanted one is a damaged header, and resampling would need as many
 # times the memory.
 _MAX_RATE_RATIO = 256
@@ -101,9 +98,10 @@ def read_audio(
     channels = check_channels(channels) if channels is not None else None
     resampling = check_resampling(resampling)
 
-    waveform, file_rate = _decode(path)
-    if not np.isfinite(waveform).all():
-        raise AudioFileError(path, "it holds samples that are not finite numbers")
+    blocks, rates = zip(*decode_blocks(path), strict=True)
+    waveform = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+    del blocks  # or a long file would be in memory twice
+    file_rate = rates[0]
     wanted = file_rate if sample_rate is None else sample_rate
     return convert_audio(path, waveform, file_rate, wanted, channels, resampling), wanted
 
@@ -136,30 +134,28 @@ def convert_audio(
         >>> convert_audio("tone.wav", np.ones((4, 2), np.float32), 8000, 8000, 1, "soxr").shape
         (4, 1)
     """
-    waveform = _convert_channels(path, waveform, channels)
+    waveform = convert_channels(path, waveform, channels)
     if sample_rate == file_rate:
         return waveform
-    if sample_rate > file_rate * _MAX_RATE_RATIO or file_rate > sample_rate * _MAX_RATE_RATIO:
-        raise AudioFileError(path, f"its sample rate of {file_rate} Hz is beyond reason")
-    resampled = _resample(waveform, file_rate, sample_rate, resampling)
-    if len(resampled) == 0:
-        raise AudioFileError(
-            path, f"its {len(waveform)} samples at {file_rate} Hz are none at {sample_rate} Hz"
-        )
+    check_rates(path, file_rate, sample_rate)
+    if resampling == "soxr":
+        resampled = soxr.resample(waveform, file_rate, sample_rate, quality="HQ")
+    else:
+        resampled = resample_fourier(waveform, round(len(waveform) * sample_rate / file_rate))
+    check_any_left(path, len(waveform), file_rate, len(resampled), sample_rate)
     return np.ascontiguousarray(resampled, dtype=np.float32)
 
 
-def _resample(waveform: np.ndarray, old: int, new: int, resampling: str) -> np.ndarray:
-    if resampling == "soxr":
-        return soxr.resample(waveform, old, new, quality="HQ")
+def resample_fourier(waveform: np.ndarray, samples: int) -> np.ndarray:
+    """Give a waveform (samples, channels) so many samples by `scipy.signal.resample`."""
     # Only here: importing it takes as long as decoding a hundred clips.
     import scipy.signal
 
-    resampled = np.empty((round(len(waveform) * new / old), waveform.shape[1]), np.float32)
-    if len(resampled):
-        for channel, samples in enumerate(waveform.T):
+    resampled = np.empty((samples, waveform.shape[1]), np.float32)
+    if samples:
+        for number, channel in enumerate(waveform.T):
             # SciPy transforms float32 in float32, ten times as far off as the result's rounding.
-            resampled[:, channel] = scipy.signal.resample(np.float64(samples), len(resampled))
+            resampled[:, number] = scipy.signal.resample(np.float64(channel), samples)
     return resampled
 
 
@@ -240,8 +236,19 @@ def _positive_integer(name: str, value: int, what: str, largest: int) -> int:
     return number
 
 
-def _decode(path: str) -> tuple[np.ndarray, int]:
-    """Decode the whole file at its own rate and channels, (samples, channels)."""
+def decode_blocks(path: str, frames: int = _BLOCK_FRAMES) -> Iterator[tuple[np.ndarray, int]]:
+    """Decode a file at its own rate and channels, part by part, so that it need not fit in memory.
+
+    Args:
+        path: The file.
+        frames: Samples of each channel in a block, at most.
+
+    Yields:
+        float32 of shape `(samples, channels)`, a sample at least, and the file's rate in Hz.
+
+    Raises:
+        AudioFileError: As `read_audio`, if need be after blocks that are good.
+    """
     try:
         status = os.stat(path)
         if stat.S_ISDIR(status.st_mode):
@@ -251,12 +258,26 @@ def _decode(path: str) -> tuple[np.ndarray, int]:
         if status.st_size == 0:
             raise AudioFileError(path, "it is empty (0 bytes)")
         with open(path, "rb") as file:
-            _check_complete(path, file, status.st_size)
-            mp3_slack = _mp3_slack(file)
-        # As bytes, since a name on disk need not be valid UTF-8.
-        with soundfile.SoundFile(os.fsencode(path) if os.name == "posix" else path) as sound:
-            waveform = _read_blocks(path, sound, mp3_slack if sound.format == "MP3" else 0)
-            rate = sound.samplerate
+            if missing := missing_bytes(file, status.st_size):
+                raise AudioFileError(
+                    path, f"it is truncated ({missing} bytes are missing at its end)"
+                )
+            slack = mp3_slack(file)
+        with open_sound(path) as sound:
+            decoded = 0
+            while left := min(frames, sound.frames - decoded):
+                block = sound.read(left, dtype="float32", always_2d=True)
+                if not len(block):
+                    break
+                if not np.isfinite(block).all():
+                    raise AudioFileError(path, "it holds samples that are not finite numbers")
+                decoded += len(block)
+                yield block, sound.samplerate
+            if decoded < sound.frames - (slack if sound.format == "MP3" else 0):
+                promised = f"{decoded} of the {sound.frames} samples its header promises"
+                raise AudioFileError(path, f"it is truncated ({promised})")
+            if decoded == 0:
+                raise AudioFileError(path, "it is empty (0 samples)")
     except FileNotFoundError:
         raise AudioFileError(path, "there is no such file") from None
     except soundfile.LibsndfileError as error:
@@ -266,24 +287,39 @@ def _decode(path: str) -> tuple[np.ndarray, int]:
             raise
         reason = getattr(error, "strerror", None) or error
         raise AudioFileError(path, f"it cannot be read ({_words(reason)})") from None
-    return waveform, rate
 
 
-def _read_blocks(path: str, sound: soundfile.SoundFile, slack: float) -> np.ndarray:
-    blocks = []
-    while len(block := sound.read(_BLOCK_FRAMES, dtype="float32", always_2d=True)):
-        blocks.append(block)
-    frames = sum(map(len, blocks))
-    if frames < sound.frames - slack:
-        raise AudioFileError(
-            path, f"it is truncated ({frames} of the {sound.frames} samples its header promises)"
-        )
-    if frames == 0:
-        raise AudioFileError(path, "it is empty (0 samples)")
-    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+class _Forward(soundfile.SoundFile):
+    """A file that is read from its beginning to its end.
+
+    After each read of a file that can be sought in, soundfile seeks to where the file is anyway. A
+    decoder of MP3 or Opus then begins anew, and gives other samples than if it had gone on.
+    """
+
+    def seekable(self) -> bool:
+        return False
 
 
-def _convert_channels(path: str, waveform: np.ndarray, channels: int | None) -> np.ndarray:
+def open_sound(path: str) -> soundfile.SoundFile:
+    """Open a file by libsndfile, to be read but once."""
+    # As bytes, since a name on disk need not be valid UTF-8.
+    return _Forward(os.fsencode(path) if os.name == "posix" else path)
+
+
+def check_rates(path: str, old: int, new: int) -> None:
+    """Raise AudioFileError where the rate of a file is too far from the wanted one to be true."""
+    if new > old * _MAX_RATE_RATIO or old > new * _MAX_RATE_RATIO:
+        raise AudioFileError(path, f"its sample rate of {old} Hz is beyond reason")
+
+
+def check_any_left(path: str, before: int, old: int, after: int, new: int) -> None:
+    """Raise AudioFileError if the resampling of so many samples left none."""
+    if after == 0:
+        raise AudioFileError(path, f"its {before} samples at {old} Hz are none at {new} Hz")
+
+
+def convert_channels(path: str, waveform: np.ndarray, channels: int | None) -> np.ndarray:
+    """Give a waveform (samples, channels) another number of channels, as `read_audio` does."""
     present = waveform.shape[1]
     if channels is None or channels == present:
         return waveform
@@ -296,77 +332,6 @@ def _convert_channels(path: str, waveform: np.ndarray, channels: int | None) -> 
         f"its {present} channels cannot become {channels} "
         "(only stereo to mono and mono to stereo are converted)",
     )
-
-
-def _check_complete(path: str, file: BinaryIO, size: int) -> None:
-    """Refuse a WAV or Ogg that ends before its own headers say; libsndfile would read less."""
-    kind = file.read(4)
-    if kind in (b"RIFF", b"RIFX", b"RF64"):
-        missing = _missing_wav_bytes(file, size, ">" if kind == b"RIFX" else "<")
-    elif kind == b"OggS":
-        missing = _missing_ogg_bytes(file, size)
-    else:
-        missing = 0
-    if missing:
-        raise AudioFileError(path, f"it is truncated ({missing} bytes are missing at its end)")
-
-
-def _missing_wav_bytes(file: BinaryIO, size: int, order: str) -> int:
-    """Walk the chunks up to `data` and compare its declared size with what the file holds."""
-    position, block_align, large_size = 12, 1, None
-    while position + 8 <= size:
-        file.seek(position)
-        name, declared = struct.unpack(f"{order}4sI", file.read(8))
-        if name == b"data":
-            if declared == 0xFFFFFFFF and large_size is not None:
-                declared = large_size
-            elif declared >= _STREAMING_SIZE and size < _STREAMING_SIZE:
-                return 0
-            missing = declared - (size - position - 8)
-            # Less than one sample of every channel: nothing that could be heard is lost.
-            return missing if missing >= block_align else 0
-        content = file.read(min(declared, 32))
-        if name == b"fmt " and len(content) >= 14:
-            block_align = max(1, struct.unpack_from(f"{order}H", content, 12)[0])
-        elif name == b"ds64" and len(content) >= 16:
-            large_size = struct.unpack_from(f"{order}Q", content, 8)[0]
-        # Chunks start at even positions: an odd one is followed by a byte that is not counted.
-        position += 8 + declared + declared % 2
-    return 0
-
-
-def _missing_ogg_bytes(file: BinaryIO, size: int) -> int:
-    """Find the last page and compare the size its segment table gives with what is there."""
-    # A page is at most 27 + 255 + 255 * 255 bytes, so its beginning is in the tail.
-    start = max(0, size - 65536)
-    file.seek(start)
-    tail = file.read()
-    page = tail.rfind(b"OggS")
-    if page < 0:
-        return 0
-    header = tail[page : page + 27]
-    if len(header) < 27:
-        return 27 - len(header)
-    table = tail[page + 27 : page + 27 + header[26]]
-    if len(table) < header[26]:
-        return header[26] - len(table)
-    return max(0, page + 27 + len(table) + sum(table) - len(tail))
-
-
-def _mp3_slack(file: BinaryIO) -> float:
-    """By how many samples an MP3 may be shorter than libsndfile says before it is truncated.
-
-    With a Xing or Info tag in the first frame the length is known but for the encoder's padding;
-    without one it is a guess, which for a variable bit rate may be twice the truth.
-    """
-    file.seek(0)
-    head = file.read(10)
-    start = 0
-    if len(head) == 10 and head[:3] == b"ID3":
-        start = 10 + sum((byte & 127) << 7 * (3 - place) for place, byte in enumerate(head[6:]))
-    file.seek(start)
-    frame = file.read(256)
-    return _MP3_PADDING if b"Xing" in frame or b"Info" in frame else float("inf")
 
 
 def _words(text: object) -> str:

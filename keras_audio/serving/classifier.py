@@ -1,14 +1,16 @@
 """Load an export or a run, and name what is in waveforms of any length."""
 
+import itertools
 import os
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from keras_audio.audio import check_resampling
 from keras_audio.files import read_json
+from keras_audio.serving.windows import cut_windows
 
 # Windows for a model of any length of which nothing else is known: the clips of AudioSet, the
 # longest of any data set here. Without a bound, an hour of sound would need an hour's activations.
@@ -81,16 +83,7 @@ class Classifier:
         Raises:
             ValueError: If `hop` is not from 1 to `clip_samples`.
         """
-        length, size = len(waveform), self.clip_samples
-        if length <= size:
-            return [waveform]
-        hop = size if hop is None else hop
-        if not 1 <= hop <= size:
-            raise ValueError(f"Expected a hop of 1 to {size} samples. Received: {hop=}")
-        starts = list(range(0, length - size + 1, hop))
-        if starts[-1] + size < length:
-            starts.append(length - size)
-        return [waveform[start : start + size] for start in starts]
+        return list(cut_windows([waveform], self.clip_samples, hop))
 
     def predict(self, waveform: np.ndarray, *, hop: int | None = None) -> np.ndarray:
         """Give the probabilities of one waveform.
@@ -127,8 +120,7 @@ class Classifier:
         Raises:
             ValueError: If a waveform does not fit the model.
         """
-        if batch_size < 1:
-            raise ValueError(f"Expected a batch size of 1 or more. Received: {batch_size=}")
+        _check_batch_size(batch_size)
         windows, owners = [], []
         for owner, waveform in enumerate(waveforms):
             parts = self.windows(self._checked(waveform), hop)
@@ -146,6 +138,42 @@ class Classifier:
                 np.add.at(totals, [owners[index] for index in chosen], probabilities)
         counts = np.bincount(np.array(owners, int), minlength=len(waveforms))
         return (totals / counts[:, np.newaxis]).astype(np.float32)
+
+    def predict_blocks(
+        self, blocks: Iterable[np.ndarray], *, hop: int | None = None, batch_size: int = 32
+    ) -> np.ndarray:
+        """Give the probabilities of one waveform that comes in blocks, of which few are kept.
+
+        Args:
+            blocks: Each float (samples, channels) at `sample_rate`, or (samples,) for one channel;
+                see `keras_audio.audio_stream.stream_audio`.
+            hop: See `windows`.
+            batch_size: Windows that go through the model at once, at most.
+
+        Returns:
+            float32 (classes,), what `predict` gives for the blocks joined.
+
+        Raises:
+            ValueError: If the waveform does not fit the model, or there is none.
+
+        Example:
+            >>> classifier = Classifier(
+            ...     lambda batch: {"probabilities": np.stack([batch[:, 0, 0], batch[:, 0, 0]], 1)},
+            ...     ["this", "that"], sample_rate=8000, channels=1, clip_samples=100
+            ... )
+            >>> classifier.predict_blocks(np.full((150, 1), value) for value in (1, 2)).tolist()
+            [1.3333333730697632, 1.3333333730697632]
+        """
+        _check_batch_size(batch_size)
+        windows = cut_windows(map(self._checked, blocks), self.clip_samples, hop)
+        total, count = np.zeros(len(self.labels)), 0
+        while batch := list(itertools.islice(windows, batch_size)):
+            for probabilities in self._run(np.stack(batch)):
+                total += probabilities
+            count += len(batch)
+        if not count:
+            raise ValueError("Expected a waveform of a sample at least. Received: no blocks")
+        return (total / count).astype(np.float32)
 
     def _checked(self, waveform: np.ndarray) -> np.ndarray:
         waveform = np.asarray(waveform, np.float32)
@@ -176,6 +204,11 @@ class Classifier:
             f"Expected a sound that the model can take. Received: samples={batch.shape[1]} "
             f"({reason})"
         )
+
+
+def _check_batch_size(batch_size: int) -> None:
+    if batch_size < 1:
+        raise ValueError(f"Expected a batch size of 1 or more. Received: {batch_size=}")
 
 
 def load_classifier(path: str | os.PathLike) -> Classifier:

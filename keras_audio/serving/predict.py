@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_audio.audio import AUDIO_SUFFIXES, read_audio, to_pcm16
+from keras_audio.audio_stream import is_long, stream_audio
 from keras_audio.files import replacing
+from keras_audio.serving.windows import check_hop
 
 if TYPE_CHECKING:
     from keras_audio.serving.classifier import Classifier
@@ -81,9 +83,10 @@ def predict_files(
 ) -> Iterator[FilePrediction]:
     """Predict the files and folders in `paths`, in order, each as soon as its batch is done.
 
-    A few threads decode, resample (as the records were that the model was trained on, whole files
-    before windows are cut) and mix down ahead of the model; what is in memory does not grow
-    with the number of files. A file that cannot be read gives an error, and the others go on.
+    A few threads decode, resample (as the records were that the model was trained on) and mix down
+    ahead of the model. What is in memory grows neither with the number of files nor, since long
+    ones are read in blocks, with their length. A file that cannot be read gives an error, and the
+    others go on.
 
     Args:
         classifier: From `load_classifier`.
@@ -95,13 +98,19 @@ def predict_files(
         A `FilePrediction` for every file.
 
     Raises:
-        ValueError: If a folder holds no sound file.
+        ValueError: If a folder holds no sound file, or a number is out of range.
     """
     if batch_size < 1:
         raise ValueError(f"Expected a batch size of 1 or more. Received: {batch_size=}")
+    check_hop(hop, classifier.clip_samples)
     pending: list[tuple[pathlib.Path, np.ndarray | ValueError]] = []
     windows = 0
     for path, sound in _decoded(classifier, find_audio_files(paths)):
+        if isinstance(sound, Iterator):
+            yield from _predicted(classifier, pending, batch_size=batch_size, hop=hop)
+            pending, windows = [], 0
+            yield _predicted_long(classifier, path, sound, batch_size=batch_size, hop=hop)
+            continue
         pending.append((path, sound))
         if isinstance(sound, np.ndarray):
             windows += len(classifier.windows(sound, hop))
@@ -222,21 +231,24 @@ def _below(folder: pathlib.Path) -> list[pathlib.Path]:
 
 def _decoded(
     classifier: "Classifier", files: Sequence[pathlib.Path]
-) -> Iterator[tuple[pathlib.Path, np.ndarray | ValueError]]:
-    """What was read of `files`, in their order, a few of them decoded ahead by threads."""
+) -> Iterator[tuple[pathlib.Path, np.ndarray | ValueError | Iterator[np.ndarray]]]:
+    """What was read of `files`, in their order, a few of them decoded ahead by threads.
 
-    def read(path: pathlib.Path) -> np.ndarray | ValueError:
+    Of a long one these are blocks that are yet to be decoded.
+    """
+    form = {
+        "sample_rate": classifier.sample_rate,
+        "channels": classifier.channels,
+        "resampling": classifier.resampling,
+    }
+
+    def read(path: pathlib.Path) -> np.ndarray | ValueError | Iterator[np.ndarray]:
+        if is_long(path):
+            return map(_as_in_records, stream_audio(path, **form))
         try:
-            waveform, _ = read_audio(
-                path,
-                sample_rate=classifier.sample_rate,
-                channels=classifier.channels,
-                resampling=classifier.resampling,
-            )
+            return _as_in_records(read_audio(path, **form)[0])
         except ValueError as error:
             return error
-        # The model was trained on 16-bit records: there, what is below their step is silence.
-        return to_pcm16(waveform).astype(np.float32) / 32768
 
     threads = min(4, os.cpu_count() or 1)
     ahead: collections.deque = collections.deque()
@@ -250,6 +262,40 @@ def _decoded(
             yield path, future.result()
 
 
+def _as_in_records(waveform: np.ndarray) -> np.ndarray:
+    # The model was trained on 16-bit records: there, what is below their step is silence.
+    return to_pcm16(waveform).astype(np.float32) / 32768
+
+
+def _predicted_long(
+    classifier: "Classifier",
+    path: pathlib.Path,
+    blocks: Iterator[np.ndarray],
+    **options: int | None,
+) -> FilePrediction:
+    with contextlib.closing(_one_ahead(blocks)) as ready:
+        try:
+            return FilePrediction(path, classifier.predict_blocks(ready, **options))
+        except ValueError as error:
+            return _refused(path, error)
+
+
+def _one_ahead(blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """Make the next block in a thread while the one before is used."""
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, blocks, None)
+        while (block := coming.result()) is not None:
+            coming = thread.submit(next, blocks, None)
+            yield block
+
+
+def _refused(path: pathlib.Path, error: ValueError) -> FilePrediction:
+    sentence = str(error)
+    # The model's own complaint knows no file.
+    named = sentence if str(path) in sentence else f"{sentence}, path={path}"
+    return FilePrediction(path, error=named)
+
+
 def _predicted(
     classifier: "Classifier",
     pending: Sequence[tuple[pathlib.Path, np.ndarray | ValueError]],
@@ -261,10 +307,7 @@ def _predicted(
     for path, sound in pending:
         answer = next(answers) if isinstance(sound, np.ndarray) else sound
         if isinstance(answer, ValueError):
-            sentence = str(answer)
-            # The model's own complaint knows no file.
-            named = sentence if str(path) in sentence else f"{sentence}, path={path}"
-            yield FilePrediction(path, error=named)
+            yield _refused(path, answer)
         else:
             yield FilePrediction(path, probabilities=answer)
 
