@@ -1,6 +1,6 @@
 """Clips decoded on all cores: bounded memory, in order, one bad file not stopping the others.
 
-Where pitch variants are wanted, they are made in the same processes.
+Where pitch variants are wanted, they are made by the same workers.
 """
 
 import collections
@@ -76,38 +76,35 @@ def _read(path: str, row: int | None, form: Form) -> np.ndarray:
 
 
 class Decoder:
-    """Worker processes that decode; a context manager, so that none outlives the build.
+    """Decodes on several cores; a context manager, so that no worker outlives the build.
 
     Args:
         form: What to make of the clips.
-        jobs: How many processes; 1 decodes in this one.
+        jobs: How many workers; 1 decodes in the thread that asks.
     """
 
     def __init__(self, form: Form, jobs: int):
         self._form = form
         self._jobs = jobs
         self._stack = contextlib.ExitStack()
-        self._pool = None
+        self._pool: concurrent.futures.Executor | None = None
         self._waiting: collections.deque[concurrent.futures.Future] = collections.deque()
 
     def __enter__(self) -> "Decoder":
         if self._jobs > 1:
-            # Processes, because Ogg decodes hardly faster on two threads than on one; loky's,
-            # because they import neither TensorFlow nor the caller's script.
-            from joblib.externals.loky import ProcessPoolExecutor
-
-            pool = ProcessPoolExecutor(
-                self._jobs, initializer=_end_with_parent, initargs=(os.getpid(),)
-            )
-            self._pool = self._stack.enter_context(pool)
+            # Decoding and resampling leave Python to others, and threads begin at once. A phase
+            # vocoder is many short calls from Python, for which each has to wait.
+            of_kind = _processes if self._form.pitch_variants else _threads
+            self._pool = self._stack.enter_context(of_kind(self._jobs))
         return self
 
     def __exit__(self, *exception) -> None:
         if self._pool is not None and exception[0] is not None:
-            # Killed with clips in its queue, the pool's thread would end in a traceback.
+            # Killed with clips in its queue, a pool of processes would end in a traceback.
             begun = [future for future in self._waiting if not future.cancel()]
             concurrent.futures.wait(begun, timeout=_SECONDS_TO_END)
-            self._pool.shutdown(kill_workers=True)
+            if self._form.pitch_variants:
+                self._pool.shutdown(kill_workers=True)
         self._stack.close()
 
     def decode(self, root: str | os.PathLike, clips: Iterable[Clip]) -> Iterator[Decoded]:
@@ -129,6 +126,17 @@ class Decoder:
 
     def _submit(self, root: str, clip: Clip):
         return self._pool.submit(decode_clip, root, clip, self._form)
+
+
+def _threads(jobs: int) -> concurrent.futures.Executor:
+    return concurrent.futures.ThreadPoolExecutor(jobs, "decoder")
+
+
+def _processes(jobs: int) -> concurrent.futures.Executor:
+    # loky's, because they import neither TensorFlow nor the caller's script.
+    from joblib.externals.loky import ProcessPoolExecutor
+
+    return ProcessPoolExecutor(jobs, initializer=_end_with_parent, initargs=(os.getpid(),))
 
 
 def _end_with_parent(parent: int) -> None:

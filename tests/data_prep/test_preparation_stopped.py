@@ -77,7 +77,10 @@ def test_so_is_one_that_is_full_when_files_get_their_names(tmp_path, monkeypatch
         )
 
 
-def test_a_pool_that_is_stopped_amid_its_clips_ends_in_silence(tmp_path, monkeypatch):
+@pytest.mark.parametrize("pitch_variants", [0, 1])  # by threads, by processes
+def test_a_pool_that_is_stopped_amid_its_clips_ends_in_silence(
+    tmp_path, monkeypatch, pitch_variants
+):
     write_pets(tmp_path / "pets")
     clips = [
         Clip(clip_id=f"{number}", file="cat/0.wav", labels=("cat",), fold=1, source="0")
@@ -86,7 +89,8 @@ def test_a_pool_that_is_stopped_amid_its_clips_ends_in_silence(tmp_path, monkeyp
     raised = []
     monkeypatch.setattr(threading, "excepthook", raised.append)
     monkeypatch.setattr(decoding, "_CLIPS_IN_FLIGHT", 50)
-    with pytest.raises(KeyboardInterrupt), decoding.Decoder(Form(8000, 1), jobs=2) as decoder:
+    form = Form(8000, 1, pitch_variants)
+    with pytest.raises(KeyboardInterrupt), decoding.Decoder(form, jobs=2) as decoder:
         decoded = decoder.decode(tmp_path / "pets", clips)
         next(decoded)
         raise KeyboardInterrupt
