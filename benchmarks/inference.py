@@ -1,7 +1,7 @@
 """Clips a second of every network, beside PyTorch's, and the share of the machine's arithmetic.
 
 Whole models from waveform to probabilities, front end included, answer batches of clips as long as
-the papers'. Each of ours is one TensorFlow graph; PyTorch's are eager, in inference mode, with the
+the papers'. Each of ours is the graph that an export holds; PyTorch's are eager, in inference mode, with the
 weights of ours and the same logits, and the faster of two layouts of tensors counts. Ours are
 in one process and PyTorch's in another, and all take turns, once a round, so that a machine that is
 slow for a while is slow for all of them; ratios are those of a round. A product of two float32
@@ -202,13 +202,13 @@ def fitting(size: int, bytes_a_clip: float, seconds_a_clip: float) -> int:
 
 
 def answering(model, waveforms: np.ndarray) -> Callable[[], object]:
-    """A call of the model as one graph, which waits for its answer."""
+    """A call of the graph that exports hold, which waits for its answer."""
     import tensorflow as tf
 
-    batch = tf.constant(waveforms)
-    call = tf.function(lambda batch: model(batch, training=False))
-    answer = call.get_concrete_function(tf.TensorSpec(batch.shape, batch.dtype))
-    return lambda: answer(batch).numpy()
+    from keras_audio.serving.export import serving_function
+
+    batch, answer = tf.constant(waveforms), serving_function(model)
+    return lambda: answer(batch)["probabilities"].numpy()
 
 
 def matrix_product() -> Callable[[], float]:

@@ -214,7 +214,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--threads", type=_numbers, default=most, help=text)
     parser.add_argument("--batch-size", type=int, default=32, help="clips; default 32")
     parser.add_argument("--seconds", type=float, default=10.0, help="of a clip; default 10")
-    parser.add_argument("--repeats", type=int, default=9, help="rounds; default 9")
+    parser.add_argument("--repeats", type=int, default=5, help="rounds; default 5")
     quick = "two clips of a second, 2 rounds: to try the script"
     parser.add_argument("--quick", action="store_true", help=quick)
     parser.add_argument("--name", default="log_mel", help="of the files; default log_mel")

@@ -13,19 +13,18 @@ Examples:
 """
 
 import argparse
-import multiprocessing
 import os
 import pathlib
 import statistics
 import sys
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
 from typing import NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
+from processes import alone
 from timing import in_turn, write_results
 from tqdm import tqdm
 
@@ -94,13 +93,6 @@ def conclude(peaks: dict, rates: dict, clips: list[int]) -> list[str]:
             f"{2 * SAMPLES:,} are its samples; they are read {fast / slow:.2f} times as fast."
         )
     return texts
-
-
-def alone(function, *arguments):
-    """What a function answers in a process of its own, that ends with it."""
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, spawn) as process:
-        return process.submit(function, *arguments).result()
 
 
 def generate(folder: pathlib.Path, clips: int) -> list[str]:

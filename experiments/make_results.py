@@ -17,6 +17,7 @@ from collections.abc import Sequence
 
 import parity
 import results_page
+import targets_of_benchmarks
 from cells import between
 from kinds import KINDS, result_files_of
 from methods import methods_table, read_methods
@@ -75,6 +76,9 @@ def made_of_results(repository: pathlib.Path) -> dict[pathlib.Path, str]:
     measured = parity.table(parity.read_rows(results / parity.FILE))
     importing = repository / "docs" / "importing.md"
     found[importing] = between(importing.read_text("utf-8"), "parity", measured)
+    performance = repository / "docs" / "performance.md"
+    targets = targets_of_benchmarks.lines(results / "benchmarks")
+    found[performance] = between(performance.read_text("utf-8"), "targets", targets)
     readme = repository / "README.md"
     found[readme] = between(readme.read_text("utf-8"), "results", methods_table(methods))
     return found

@@ -1,7 +1,7 @@
 """Clips a second of every network in the result files, from waveform to probabilities.
 
 Networks of `results/*.csv` answer batches of clips as long as those they were trained on, each as
-one TensorFlow graph with the front end in it; all take turns, once a round, so that a slow while is
+the graph that an export holds, front end included; all take turns, once a round, so that a slow while is
 slow for all. `results/speed.csv` gets the median of the rounds, the least and the most, in the form
 of the result files; `make results` draws accuracy against it. What was pruned is left out: the
 stages of a compression have times of their own.
@@ -78,12 +78,13 @@ def answering(recipe: Recipe, classes: int, batch_size: int) -> Callable[[], obj
     """A call that answers a batch of noise as long as the clips, and waits for the answer."""
     import tensorflow as tf
 
+    from keras_audio.serving.export import serving_function
+
     model = recipe.build_model(classes)
     shape = (batch_size, round(recipe.duration * recipe.sample_rate), recipe.channels)
     waveforms = tf.constant(np.random.default_rng(0).uniform(-0.5, 0.5, shape), "float32")
-    call = tf.function(lambda batch: model(batch, training=False))
-    answer = call.get_concrete_function(tf.TensorSpec(shape, "float32"))
-    return lambda: answer(waveforms).numpy()
+    answer = serving_function(model)
+    return lambda: answer(waveforms)["probabilities"].numpy()
 
 
 def _made_with() -> dict[str, str]:

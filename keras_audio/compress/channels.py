@@ -119,7 +119,7 @@ class ChannelGraph:
         self._fixed: set[int] = set()
         # By id: what was recorded keeps all tensors alive.
         self._tensors: dict[int, Channels] = {}
-        recorded, outputs = _record(model)
+        recorded, outputs = record_calls(model)
         called = [id(layer) for layer, *_ in recorded]
         for layer, read, made, plain in recorded:
             # The weights or the setting of a layer that is called twice would have to fit both.
@@ -204,8 +204,13 @@ class _Probe(keras.Operation):
         return output
 
 
-def _record(model: keras.Model) -> tuple[list, list]:
-    """List `(layer, tensors read, tensors made, whether it is told nothing else)`."""
+def record_calls(model: keras.Model) -> tuple[list, list]:
+    """Walk the graph of a functional model.
+
+    Returns:
+        `(layer, tensors read, tensors made, whether it is told nothing else)` of each call, in the
+        order of computation; and the tensors that the model gives.
+    """
     calls = []
 
     def note(layer, args, kwargs, output) -> None:

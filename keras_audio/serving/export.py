@@ -26,6 +26,7 @@ from keras_audio.serving.checks import (
     versions,
     with_embedding,
 )
+from keras_audio.serving.folding import fold_batch_norms
 
 # Largest difference allowed between the written file and the model: in probabilities, and in
 # embeddings as a part of the largest value, which float32 rounding grows with.
@@ -118,6 +119,8 @@ def export_saved_model(
 def serving_function(model: keras.Model, samples: int | None = None) -> Any:
     """Make the `tf.function` of serving: one graph for every batch size and number of samples.
 
+    Its batch norms are part of the convolutions before them, where there is one.
+
     Args:
         model: Functional model from a waveform to probabilities, with a layer named `embedding`.
         samples: Makes it a graph for one clip of that length, and no others.
@@ -126,7 +129,7 @@ def serving_function(model: keras.Model, samples: int | None = None) -> Any:
         A `tf.function` from `waveform` float32 (batch, samples, channels) to a dictionary of
         `probabilities` (batch, classes) and `embedding` (batch, features), both float32.
     """
-    outputs = with_embedding(model)
+    outputs = fold_batch_norms(with_embedding(model))
     shape = (None if samples is None else 1, samples, model.input_shape[-1])
     waveform = tf.TensorSpec(shape, tf.float32, name="waveform")
 
