@@ -4,8 +4,8 @@ Whole models from waveform to probabilities, front end included, answer batches 
 the papers'. Each of ours is the graph that an export holds; PyTorch's are eager, in inference mode,
 with the weights of ours and the same logits, and the faster of two layouts of tensors counts. Ours
 are in one process and PyTorch's in another, and all take turns, once a round, so that a machine
-that is slow for a while is slow for all of them; ratios are those of a round. A product of two float32
-matrices is measured in each round too: the fastest says how many operations a second there are.
+that is slow for a while is slow for all of them; ratios are those of a round. A product of two
+float32 matrices is measured in each round too: it says how many operations a second there are.
 
 A batch that would not fit in memory, or take too long, is halved, for PyTorch too.
 
