@@ -2,9 +2,9 @@
 
 Networks of `results/*.csv` answer batches of clips as long as those they were trained on, each as
 the graph that an export holds, front end included; all take turns, once a round, so that a slow
-while is slow for all. `results/speed.csv` gets the median of the rounds, the least and the most, in the
-form of the result files; `make results` draws accuracy against it. What was pruned is left out: the
-stages of a compression have times of their own.
+while is slow for all. `results/speed.csv` gets the median of the rounds, the least and the most, in
+the form of the result files; `make results` draws accuracy against it. What was pruned is left out:
+the stages of a compression have times of their own.
 
 Examples:
   python experiments/speed.py
