@@ -196,8 +196,8 @@ class LogMelSpectrogram(keras.layers.Layer):
         if self.center:
             x = self._padded(x)
         framed = ops.extract_sequences(ops.cast(x, self.fft_dtype), self.n_fft, self.hop_length)
-        real, imag = ops.rfft(framed * self._window_values)
-        power = ops.cast(ops.square(real) + ops.square(imag), "float32")
+        real, imag = (ops.cast(part, "float32") for part in ops.rfft(framed * self._window_values))
+        power = ops.square(real) + ops.square(imag)
         if self.power != 2.0:
             power = ops.power(power, self.power / 2)
         bands = [ops.matmul(power[..., bins], weights) for bins, weights in self._bands]
