@@ -24,7 +24,7 @@ class BatchNorm(keras.layers.BatchNormalization):
         >>> import numpy as np
         >>> x = np.array([[[1.0], [3.0]], [[5.0], [7.0]]], "float32")
         >>> layer = BatchNorm(momentum=0.5, epsilon=1e-3)
-        >>> np.round(np.array(layer(x, training=True))[0, :, 0], 2).tolist()
+        >>> [round(value, 2) for value in np.array(layer(x, training=True))[0, :, 0].tolist()]
         [-1.34, -0.45]
         >>> float(np.array(layer.moving_variance)[0])
         3.0
