@@ -4,7 +4,7 @@ import contextlib
 import functools
 import multiprocessing
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 
 # In a process that measures: what it can measure, by name, a number a call.
@@ -24,6 +24,17 @@ def use_threads(threads: int | None) -> int:
     if threads is not None:
         os.sched_setaffinity(0, cores[:threads])
     return len(os.sched_getaffinity(0))
+
+
+@contextlib.contextmanager
+def cores(count: int) -> Iterator[None]:
+    """Processes that are started meanwhile have so many cores, before they import anything."""
+    available = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(available)[:count])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, available)
 
 
 def apart(

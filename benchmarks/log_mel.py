@@ -28,7 +28,7 @@ from concurrent.futures import ThreadPoolExecutor
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
-from apart import apart, measures, use_threads
+from apart import apart, cores, measures
 from targets import Target
 from timing import in_turn, over, rate, repeated, write_results
 
@@ -65,7 +65,8 @@ def main() -> int:
         # One process at a time: idle ones of another number of threads would still hold memory.
         with contextlib.ExitStack() as stack:
             arguments = (setting, threads, options.batch_size, options.seconds)
-            rates, _ = apart(stack, start, *arguments)
+            with cores(threads):
+                rates, _ = apart(stack, start, *arguments)
             values |= in_turn(rates, options.repeats)
     targets, ratios = compare(values)
     missing = [] if any(KAPRE in name for name in values) else ["kapre is not installed here."]
@@ -108,8 +109,7 @@ def compare(values: Mapping[str, Sequence[float]]) -> tuple[list[Target], dict]:
 
 
 def start(setting: str, threads: int, batch_size: int, seconds: float) -> None:
-    """Make all of a setting ready, on so many cores."""
-    use_threads(threads)
+    """Make all of a setting ready, in a process that has so many cores."""
     import tensorflow as tf
     import torch
     from peers.torch_front_ends import TorchLogMel
@@ -135,15 +135,16 @@ def start(setting: str, threads: int, batch_size: int, seconds: float) -> None:
     np.testing.assert_allclose(calls[TORCH]()[:, 0], answer, atol=1e-2)
     if importlib.util.find_spec("kapre"):
         calls[KAPRE] = of_kapre(layer, in_tensorflow)
-    cores = f"{threads} core{'s' if threads > 1 else ''}"
+    on = f"{threads} core{'s' if threads > 1 else ''}"
     for kind, call in calls.items():
         measure = repeated(call, batch_size)
-        measures[f"{setting}, {cores}, {kind}"] = functools.partial(rate, measure)
+        measures[f"{setting}, {on}, {kind}"] = functools.partial(rate, measure)
 
 
 def of_librosa(layer, waveforms: np.ndarray, pool: ThreadPoolExecutor) -> np.ndarray:
     """What librosa makes of the clips, (batch, mels, frames), a clip a thread at a time."""
     import librosa
+    from threadpoolctl import threadpool_limits
 
     def one(waveform: np.ndarray) -> np.ndarray:
         mel = librosa.feature.melspectrogram(
@@ -162,7 +163,9 @@ def of_librosa(layer, waveforms: np.ndarray, pool: ThreadPoolExecutor) -> np.nda
             return np.log(mel + layer.offset)
         return librosa.power_to_db(mel, amin=layer.floor, top_db=layer.top_db)
 
-    return np.stack(list(pool.map(one, waveforms)))
+    # A clip has a thread, so its matrix product gets no more.
+    with threadpool_limits(1, user_api="blas"):
+        return np.stack(list(pool.map(one, waveforms)))
 
 
 def bare_transforms(layer, waveforms: np.ndarray, threads: int) -> Callable[[], object]:
@@ -206,10 +209,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    cores = len(os.sched_getaffinity(0))
+    available = len(os.sched_getaffinity(0))
     names = f"default {','.join(SETTINGS)}"
     parser.add_argument("--settings", type=_settings, default=list(SETTINGS), help=names)
-    most = sorted({1, min(2, cores)})
+    most = sorted({1, min(2, available)})
     text = f"cores, default {','.join(map(str, most))}"
     parser.add_argument("--threads", type=_numbers, default=most, help=text)
     parser.add_argument("--batch-size", type=int, default=32, help="clips; default 32")
@@ -226,8 +229,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     for name in ("batch_size", "seconds", "repeats"):
         if not (value := getattr(options, name)) >= 1:
             parser.error(f"expected --{name.replace('_', '-')} of at least 1, not {value}")
-    if max(options.threads) > cores:
-        parser.error(f"expected --threads of at most {cores}, the cores there are")
+    if max(options.threads) > available:
+        parser.error(f"expected --threads of at most {available}, the cores there are")
     return options
 
 
