@@ -116,18 +116,19 @@ def main() -> int:
     seconds = {name: [cost.seconds for cost in rounds] for name, rounds in costs.items()}
     memory = {name: [cost.memory for cost in rounds] for name, rounds in costs.items()}
     targets = [
-        Target(f"{what} of {growth.name} by {growth.unit}", slopes, at_most=MOST, unit="exponent")
+        Target(f"{what} of {growth.name} by {growth.unit}", slopes, at_most=most, unit="exponent")
         for growth in growths
-        for what, slopes in (
-            ("time", exponents(growth, seconds)),
-            ("memory", exponents(growth, memory, LEAST_MB)),
+        for what, slopes, most in (
+            # More workers are to take no longer.
+            ("time", exponents(growth, seconds), 0.0 if growth.axis == "workers" else MOST),
+            ("memory", exponents(growth, memory, LEAST_MB), MOST),
         )
     ]
     about = (
         f"Fresh processes, {options.repeats} rounds; seconds of the work alone, MB above what the "
         "process had before, with its children. Exponents: slopes of lines through the logarithms, "
         f"one a round; of memory, {LEAST_MB:g} MB stand for less. At most {MOST:g}: linear, and "
-        f"noise. Load average when the rounds began: {busy:.1f}."
+        f"noise; time by workers at most 0. Load average when the rounds began: {busy:.1f}."
     )
     base = options.to / options.name
     curves = {

@@ -243,6 +243,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.quick:
         options.clips, options.repeats = 1, 2
+        options.name += "_quick"
     if options.clips < 1 or options.repeats < 1:
         parser.error(
             f"expected --clips and --repeats of at least 1, not {options.clips} and "

@@ -124,6 +124,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.quick:
         options.repeats = 2
+        options.name += "_quick"
     if options.repeats < 1:
         parser.error(f"expected --repeats of at least 1, not {options.repeats}")
     return options

@@ -6,6 +6,19 @@ import pathlib
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 
+# That targets are set for, in the order in which they are run.
+BENCHMARKS = (
+    "log_mel",
+    "pipeline",
+    "preparation",
+    "training_steps",
+    "inference",
+    "exports",
+    "command_line",
+    "growth",
+    "memory",
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Target:
@@ -60,14 +73,16 @@ def shown(name: str, unit: str, numbers: Iterable[float]) -> dict[str, str]:
     return {"measured": name, "unit": unit, "median": median, "least": least, "most": most}
 
 
-def read_targets(folder: pathlib.Path) -> dict[str, list[dict[str, str]]]:
-    """The rows that something was asked of, by the benchmark's name, of all .csv files."""
+def read_targets(
+    folder: pathlib.Path, names: Iterable[str] = BENCHMARKS
+) -> dict[str, list[dict[str, str]]]:
+    """The rows that something was asked of, by the name of the file, of those that are there."""
     found = {}
-    for path in sorted(folder.glob("*.csv")):
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.DictReader(file) if row.get("asked")]
-        if rows:
-            found[path.stem] = rows
+    for path in (folder / f"{name}.csv" for name in names):
+        if path.is_file():
+            with open(path, newline="", encoding="utf-8") as file:
+                rows = [row for row in csv.DictReader(file) if row.get("asked")]
+            found |= {path.stem: rows} if rows else {}
     return found
 
 

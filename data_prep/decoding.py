@@ -23,7 +23,7 @@ from keras_audio.audio import AudioFileError, convert_audio, pcm16_hash, read_au
 
 # Enough waiting results that no worker idles while one clip is written.
 _CLIPS_IN_FLIGHT = 8
-# For the clips that are being decoded when a build is stopped; then the workers are killed.
+# For the clips that are being decoded when a build is stopped; then the workers are killed or left.
 _SECONDS_TO_END = 5.0
 
 
@@ -105,6 +105,10 @@ class Decoder:
             concurrent.futures.wait(begun, timeout=_SECONDS_TO_END)
             if self._form.pitch_variants:
                 self._pool.shutdown(kill_workers=True)
+            else:
+                # A thread cannot be killed: one that hangs in a read is not waited for here.
+                self._pool.shutdown(wait=False, cancel_futures=True)
+                self._stack.pop_all()
         self._stack.close()
 
     def decode(self, root: str | os.PathLike, clips: Iterable[Clip]) -> Iterator[Decoded]:

@@ -23,8 +23,8 @@ from keras_audio.files import folder_name, read_json, remove
 if TYPE_CHECKING:
     from data_prep.beam_pipeline import BeamRun
 
-# A worker starts in half a second, the time of about this many clips.
-_CLIPS_WORTH_A_WORKER = 64
+# A process that makes pitch variants starts in half a second, the time of about this many clips.
+_CLIPS_WORTH_A_PROCESS = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +78,7 @@ def prepare(
     refused for its bad files, the next one for the same form takes over the finished shards of
     256 clips at most whose files have not changed.
 
-    The bytes are the same whatever number of processes decodes, and on whatever runner of Beam.
+    The bytes are the same whatever number of workers decodes, and on whatever runner of Beam.
 
     Args:
         name: The data set, one of `data_prep.cards()`.
@@ -94,7 +94,7 @@ def prepare(
             the card's.
         allow_missing: Go on without files that are missing or bad, and record which.
         force: Write existing records again; the old ones stay until the new are complete.
-        jobs: How many processes decode; `None` for as many as there are cores.
+        jobs: How many workers decode; `None` for as many as there are cores.
         runner: The runner of Apache Beam that schedules the shards; `None` for this process and its
             `jobs`. Its workers have to see source and `data_dir` under the same paths. Files that
             are missing or bad are left out, as with `allow_missing`.
@@ -119,7 +119,7 @@ def prepare(
     dataset = find_dataset(name)
     form = choose_form(dataset.card, sample_rate, channels, pitch_variants, resampling)
     if jobs is not None and (not isinstance(jobs, int) or jobs < 1):
-        raise ValueError(f"Expected a positive number of processes. Received: jobs={jobs!r}")
+        raise ValueError(f"Expected a positive number of workers. Received: jobs={jobs!r}")
     dataset_name = _check_dataset_name(name, dataset_name)
     beam = _beam(runner, beam_options, jobs)
     data_dir = pathlib.Path(data_dir)
@@ -189,13 +189,15 @@ def _check_dataset_name(name: str, dataset_name: str | None) -> str:
     return dataset_name
 
 
-def _jobs(jobs: int | None, clips: int) -> int:
+def _jobs(jobs: int | None, form: Form, clips: int) -> int:
     if jobs is not None:
         return jobs
     # Counts the cores that this process may use, in a container too.
     from joblib import cpu_count
 
-    return max(1, min(cpu_count(), clips // _CLIPS_WORTH_A_WORKER))
+    if not form.pitch_variants:
+        return cpu_count()
+    return max(1, min(cpu_count(), clips * (1 + form.pitch_variants) // _CLIPS_WORTH_A_PROCESS))
 
 
 def _source(
@@ -298,7 +300,7 @@ def _build(
     planned = list(tqdm(plan, "plan", unit=" shards", delay=2, leave=False, disable=None))
     total = len(clip_list.clips)
     counts: dict[str, int] = {}
-    with Decoder(form, _jobs(jobs, total * (1 + form.pitch_variants))) as decoder:
+    with Decoder(form, _jobs(jobs, form, total)) as decoder:
         reports = shards.keep_finished(job, planned, decoder)
         kept = len(reports)
         to_do = [shard for shard in planned if shard.name not in reports]

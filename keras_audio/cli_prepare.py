@@ -56,7 +56,7 @@ def add_prepare(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--name", dest="rename", metavar="NAME", help="name of an audio_folder set")
     verb.add_argument("--allow-missing", action="store_true", help="go on without bad files")
     verb.add_argument("--force", action="store_true", help="prepare again")
-    verb.add_argument("--jobs", type=int, metavar="N", help="processes (default: all cores)")
+    verb.add_argument("--jobs", type=int, metavar="N", help="workers (default: all cores)")
     add_data_dir(verb)
     beam = verb.add_argument_group(
         "on several machines",

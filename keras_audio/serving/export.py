@@ -119,7 +119,8 @@ def export_saved_model(
 def serving_function(model: keras.Model, samples: int | None = None) -> Any:
     """Make the `tf.function` of serving: one graph for every batch size and number of samples.
 
-    Its batch norms are part of the convolutions before them, where there is one.
+    Its batch norms are part of the convolutions before them, where there is one: these have the
+    weights of now, whatever becomes of the model's.
 
     Args:
         model: Functional model from a waveform to probabilities, with a layer named `embedding`.

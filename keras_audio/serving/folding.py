@@ -7,6 +7,7 @@ import numpy as np
 from keras import layers, ops
 
 from keras_audio.compress.channels import record_calls
+from keras_audio.layers import BatchNorm
 
 _CONVOLUTIONS = (layers.Conv1D, layers.Conv2D, layers.Conv3D, layers.Dense)
 
@@ -20,7 +21,8 @@ def fold_batch_norms(model: keras.Model) -> keras.Model:
 
     Args:
         model: Functional model. It is left as it is; the new one has its layers, but for
-            convolutions of their own where a batch norm was folded.
+            convolutions of their own where a batch norm was folded, of the weights of now: it is
+            to be made anew when the model was trained on.
 
     Returns:
         The new model, without the layers that were folded; `model` itself if there are none.
@@ -66,7 +68,7 @@ def _foldable(model: keras.Model) -> dict[str, layers.BatchNormalization]:
     return {
         makers[id(read[0])].name: layer
         for layer, read, _, plain in calls
-        if isinstance(layer, layers.BatchNormalization)
+        if type(layer) in (layers.BatchNormalization, BatchNorm)
         and plain
         and called[id(layer)] == 1
         and layer.axis in (-1, len(read[0].shape) - 1)

@@ -29,7 +29,7 @@ def test_a_quick_benchmark_measures_every_way_at_both_rates(tmp_path):
     command = [sys.executable, FOLDER / "pipeline.py", "--quick", "--to", tmp_path]
     ended = subprocess.run(command, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
-    with open(tmp_path / "pipeline_toy_sounds.csv", newline="", encoding="utf-8") as file:
+    with open(tmp_path / "pipeline_quick_toy_sounds.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["unit"] for row in rows].count("clips/s") == 2 * 6
     targets = [row["measured"] for row in rows if row["asked"]]

@@ -28,7 +28,7 @@ def test_a_quick_benchmark_measures_one_job_and_two_beside_librosa(tmp_path):
     command = [sys.executable, FOLDER / "preparation.py", "--quick", "--to", tmp_path]
     ended = subprocess.run(command, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
-    with open(tmp_path / "preparation_toy_sounds.csv", newline="", encoding="utf-8") as file:
+    with open(tmp_path / "preparation_quick_toy_sounds.csv", newline="", encoding="utf-8") as file:
         rows = {row["measured"]: row for row in csv.DictReader(file)}
     for name in ("librosa, one process", "preparation, 1 job", "preparation, 2 jobs"):
         assert rows[name]["unit"] == "clips/s" and float(rows[name]["least"]) > 0

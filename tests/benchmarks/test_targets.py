@@ -41,7 +41,7 @@ def test_targets_stand_among_the_rows_and_come_back_as_a_table(tmp_path, capsys)
     write_results(tmp_path / "one", "One", "About.", groups, targets=targets)
     write_results(tmp_path / "two", "Two", "Nothing is asked.", groups)
     assert "| theirs over ours | at least 1.2 | 3 | 2 | 4 | yes |" in capsys.readouterr().out
-    found = read_targets(tmp_path)
+    found = read_targets(tmp_path, ["two", "one", "none"])
     assert list(found) == ["one"]
     assert [(row["measured"], row["met"]) for row in found["one"]] == [
         ("theirs over ours", "yes"),

@@ -77,6 +77,20 @@ def test_so_is_one_that_is_full_when_files_get_their_names(tmp_path, monkeypatch
         )
 
 
+def test_a_read_that_hangs_does_not_keep_a_stopped_build(monkeypatch):
+    released = threading.Event()
+    monkeypatch.setattr(decoding, "decode_clip", lambda *_: released.wait())
+    monkeypatch.setattr(decoding, "_SECONDS_TO_END", 0.1)
+    clip = Clip(clip_id="0", file="0.wav", labels=("cat",), fold=1, source="0")
+    try:
+        with pytest.raises(KeyboardInterrupt), decoding.Decoder(Form(8000, 1), jobs=2) as decoder:
+            decoder._waiting.extend(decoder._submit("", clip) for _ in range(4))
+            raise KeyboardInterrupt
+        assert not released.is_set()  # reached while two threads still hang
+    finally:
+        released.set()
+
+
 @pytest.mark.parametrize("pitch_variants", [0, 1])  # by threads, by processes
 def test_a_pool_that_is_stopped_amid_its_clips_ends_in_silence(
     tmp_path, monkeypatch, pitch_variants

@@ -92,6 +92,31 @@ def test_what_others_read_stays_too():
     assert fold_batch_norms(summed) is summed
 
 
+class Halving(layers.BatchNormalization):
+    """A norm of a user's, that is not Keras' formula."""
+
+    def call(self, inputs, training=None, mask=None):
+        """Normalise, and halve."""
+        return super().call(inputs, training=training, mask=mask) / 2
+
+
+def test_a_norm_of_another_kind_stays():
+    inputs = keras.Input((6, 3))
+    model = keras.Model(inputs, Halving()(layers.Conv1D(4, 3)(inputs)))
+    assert fold_batch_norms(model) is model
+
+
+def test_variances_near_zero_and_large_means_are_folded_to_rounding():
+    model, _ = one(layers.Conv1D(4, 3), epsilon=1e-5)
+    norm = model.get_layer("bn")
+    norm.moving_variance.assign([1e-8, 1e-4, 1.0, 1e4])
+    norm.moving_mean.assign([1e-3, 5.0, -50.0, 1e3])
+    x = np.random.default_rng(1).normal(size=(2, 6, 3)).astype("float32")
+    expected = np.asarray(model(x))
+    largest = np.abs(expected).max(axis=(0, 1))
+    assert np.all(np.abs(np.asarray(fold_batch_norms(model)(x)) - expected) <= 2e-6 * largest)
+
+
 def test_half_precision_stays():
     model, _ = one(layers.Conv1D(4, 3, dtype="mixed_bfloat16"), dtype="mixed_bfloat16")
     assert fold_batch_norms(model) is model
