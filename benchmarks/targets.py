@@ -65,11 +65,11 @@ def targets_table(rows: Iterable[Mapping[str, str]]) -> list[str]:
     return lines
 
 
-def shown(name: str, unit: str, numbers: Iterable[float]) -> dict[str, str]:
+def shown(name: str, unit: str, numbers: Iterable[float], digits: int = 3) -> dict[str, str]:
     """The first columns of a row: the median, the least and the most of some numbers."""
     numbers = list(numbers)
-    shown = (statistics.median(numbers), min(numbers), max(numbers))
-    median, least, most = (f"{x:.0f}" if x >= 100 else f"{x:.3g}" for x in shown)
+    found = (statistics.median(numbers), min(numbers), max(numbers))
+    median, least, most = (f"{x:.0f}" if x >= 100 else f"{x:.{digits}g}" for x in found)
     return {"measured": name, "unit": unit, "median": median, "least": least, "most": most}
 
 
