@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-from prediction_inputs import write_sounds
+from prediction_inputs import CLASSES, write_classes
 from processes import CLI, POLL_SECONDS, REPOSITORY, peak_memory, peaks_of
 
-RATE, CLASSES, BATCH_SIZE = 8000, 10, 16
+RATE, BATCH_SIZE = 8000, 16
 _FEW_CLIPS = 50
 # A call is repeated for so long, and three times unless it takes much longer.
 _LEAST_SECONDS, _ENOUGH_SECONDS = 0.5, 3.0
@@ -79,11 +79,7 @@ def sounds(work: pathlib.Path, clips: int) -> pathlib.Path:
     """Write so many sounds of a second, a folder a class, if they are not there."""
     folder = work / f"{clips}_sounds"
     if not folder.is_dir():
-        (flat := work / f"{clips}_flat").mkdir()
-        for number, path in enumerate(write_sounds(flat, clips, 1.0)):
-            label = folder / f"class {number % CLASSES}"
-            label.mkdir(parents=True, exist_ok=True)
-            path.rename(label / path.name)
+        write_classes(folder, clips, 1.0)
     return folder
 
 

@@ -23,14 +23,14 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import soundfile
-from prediction_inputs import export, write_sounds
+from prediction_inputs import CLASSES, export, write_classes, write_sounds
 from processes import CLI, alone, peak_memory, peak_of
 from targets import Target
 from timing import in_turn, over, write_results
 
 from keras_audio.recipes import Recipe, list_recipes, recipe_class
 
-NETWORK, CLASSES = "m5", 10
+NETWORK = "m5"
 ROUNDS, STEPS = 2, 1
 # Format, sample rate and subtype of the long files.
 LONG_FORMS = (("flac", 44100, "PCM_16"), ("wav", 8000, "PCM_16"))
@@ -94,16 +94,6 @@ def small(name: str, batch_size: int | None) -> Recipe:
     """A recipe as its paper has it, for two rounds of a set of sounds of ours."""
     recipe = dataclasses.replace(recipe_class(name)(), dataset="audio_folder", fold=1)
     return dataclasses.replace(recipe.smoke(), batch_size=batch_size or recipe.batch_size)
-
-
-def write_classes(folder: pathlib.Path, count: int, seconds: float) -> None:
-    """Write sounds into a folder a class."""
-    folder.mkdir()
-    with tempfile.TemporaryDirectory(dir=folder.parent) as flat:
-        for number, path in enumerate(write_sounds(pathlib.Path(flat), count, seconds)):
-            label = folder / f"class {number % CLASSES}"
-            label.mkdir(exist_ok=True)
-            path.rename(label / path.name)
 
 
 def trained(name: str, batch_size: int | None, work: pathlib.Path) -> float:

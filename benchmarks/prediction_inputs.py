@@ -2,6 +2,7 @@
 
 import itertools
 import pathlib
+import tempfile
 
 import numpy as np
 import soundfile
@@ -63,3 +64,13 @@ def write_sounds(
         sound = np.resize(sound, (round(seconds * rate), sound.shape[1]))
         soundfile.write(files[-1], sound, rate, info.subtype)
     return files
+
+
+def write_classes(folder: pathlib.Path, count: int, seconds: float) -> None:
+    """Write sounds as `write_sounds` does, into a folder a class."""
+    folder.mkdir()
+    with tempfile.TemporaryDirectory(dir=folder.parent) as flat:
+        for number, path in enumerate(write_sounds(pathlib.Path(flat), count, seconds)):
+            label = folder / f"class {number % CLASSES}"
+            label.mkdir(exist_ok=True)
+            path.rename(label / path.name)
