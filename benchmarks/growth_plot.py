@@ -40,9 +40,13 @@ def growth_svg(curves: Mapping[str, tuple[Sequence[int], Sequence[float], Sequen
             panel.plot(ends, ends, "--", color=COLORS["muted"], label="linear")
             panel.set(xscale="log", yscale="log", xlabel="times the smallest size")
             panel.set_title(f"{title}, times that of the smallest size", size=12)
+            for axis in (panel.xaxis, panel.yaxis):
+                # Not powers of ten, which would be the text of a formula.
+                axis.set_major_formatter("{x:g}")
+                axis.set_minor_formatter("")
             panel.grid(True)
             panel.spines[["top", "right"]].set_visible(False)
-        figure.subplots_adjust(left=0.07, right=0.97, top=0.92, bottom=0.38, wspace=0.2)
+        figure.subplots_adjust(left=0.07, right=0.97, top=0.92, bottom=0.27, wspace=0.2)
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="lower center", ncols=3, fontsize=11)
 
