@@ -1,4 +1,6 @@
-"""Batch normalisation in one operation where TensorFlow trains."""
+"""Batch normalisation whose training step may be one operation of the backend's."""
+
+from collections.abc import Callable
 
 import keras
 from keras import ops
@@ -6,19 +8,21 @@ from keras import ops
 
 @keras.saving.register_keras_serializable("keras_audio")
 class BatchNorm(keras.layers.BatchNormalization):
-    """Keras' BatchNormalization, whose training step TensorFlow computes in one operation.
+    """Keras' BatchNormalization, with a place for a kernel that does a training step at once.
 
     Keras takes the mean, the variance and the normalised values one after the other, and their
-    gradients likewise: a dozen passes over activations that do not fit in a cache. TensorFlow's
-    fused kernel makes two. The numbers are those of Keras but for rounding, the running variance
-    too, which the kernel has of n - 1 values and Keras of n.
-
-    That is while training, on TensorFlow, where the channels come last and three or four axes are
-    normalised in 32 bits. Everything else is as Keras has it: inference, where the export can fold
-    its two operations into a convolution; other backends; statistics over several devices.
+    gradients likewise: a dozen passes over activations that do not fit in a cache. Backends have
+    kernels that make two. `keras_audio.training` puts TensorFlow's in; without, and in everything
+    but a training step in 32 bits on three or four axes with the channels last, the layer is
+    Keras' own: in inference, over several devices, on other backends.
 
     Args:
         **kwargs: Of `keras.layers.BatchNormalization`.
+
+    Attributes:
+        fused: The kernel, or None. Of `inputs` (batch, ..., channels), `scale` and `offset`
+            (channels,) and `epsilon` it gives the normalised values, and of each channel the mean
+            and the variance of n values, over n. It is no part of the configuration.
 
     Example:
         >>> import numpy as np
@@ -30,34 +34,24 @@ class BatchNorm(keras.layers.BatchNormalization):
         3.0
     """
 
+    fused: Callable | None = None
+
     def call(self, inputs, training=None, mask=None):
         """Normalise; see the class."""
         if not (training and self.trainable and mask is None and self._fuses(inputs)):
             return super().call(inputs, training=training, mask=mask)
-        # The one layer that has a kernel of its backend's own: imported here, where that is in use.
-        import tensorflow as tf
-
         channels = inputs.shape[-1]
         scale = self.gamma if self.scale else ops.ones((channels,))
         offset = self.beta if self.center else ops.zeros((channels,))
-        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-            # On one axis the kernel has none before it.
-            x=inputs if len(inputs.shape) == 4 else tf.expand_dims(inputs, 1),
-            scale=tf.convert_to_tensor(scale),
-            offset=tf.convert_to_tensor(offset),
-            mean=[],
-            variance=[],
-            epsilon=self.epsilon,
-        )
-        count = ops.cast(tf.size(inputs) // channels, "float32")
+        outputs, mean, variance = self.fused(inputs, scale, offset, self.epsilon)
         self._move(self.moving_mean, mean)
-        self._move(self.moving_variance, variance * ((count - 1) / count))
-        return outputs if len(inputs.shape) == 4 else tf.squeeze(outputs, 1)
+        self._move(self.moving_variance, variance)
+        return outputs
 
     def _fuses(self, inputs) -> bool:
         rank = len(inputs.shape)
         return (
-            keras.config.backend() == "tensorflow"
+            self.fused is not None
             and rank in (3, 4)
             and self.axis in (-1, rank - 1)
             and keras.backend.standardize_dtype(inputs.dtype) == self.compute_dtype == "float32"

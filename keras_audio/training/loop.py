@@ -30,6 +30,7 @@ from keras_audio.training.checkpoint import (
     restore_callback_state,
     save_checkpoint,
 )
+from keras_audio.training.fused_batch_norms import fuse_batch_norms
 from keras_audio.training.patience import from_service
 from keras_audio.training.position import Position
 from keras_audio.training.replicas import check_equal, draw_apart, joint_batch_norms
@@ -93,6 +94,7 @@ class TrainingLoop:
         self.steering = list(callbacks)
         # Front ends have no weights, so that all are in the last part.
         self.network = self.parts[-1]
+        fuse_batch_norms(self.network)
         with strategy.scope():
             optimizer.build(self.network.trainable_variables)
             self.network.compile(optimizer=optimizer)  # where callbacks look for the optimizer

@@ -5,23 +5,35 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_audio.data import open_records
 from keras_audio.layers import BatchNorm
+from keras_audio.models import create_model
+from keras_audio.recipes import ResidualBlocks
+from keras_audio.training.fitting import Plan, set_up
+from keras_audio.training.fused_batch_norms import fuse_batch_norms
 
 SETTINGS = {"momentum": 0.9, "epsilon": 1e-5}
 SHAPES = [(4, 7, 5), (3, 6, 4, 5)]
 
 
 def pair(shape, **settings):
-    """A layer of Keras and one of ours with the same weights that do something."""
+    """A layer of Keras and one of ours, fused, with the same weights that do something."""
     random = np.random.default_rng(0)
     layers = keras.layers.BatchNormalization(**settings), BatchNorm(**settings)
     for layer in layers:
         layer.build(shape)
+    fuse(layers[1], shape)
     for variables in zip(*(layer.weights for layer in layers), strict=True):
         value = random.uniform(0.5, 1.5, variables[0].shape)
         for variable in variables:
             variable.assign(value)
     return layers
+
+
+def fuse(layer, shape):
+    """Fuse a layer in a network of its own."""
+    inputs = keras.Input(shape[1:])
+    fuse_batch_norms(keras.Model(inputs, layer(inputs)))
 
 
 def trained(layer, x, weights):
@@ -64,7 +76,37 @@ def test_it_is_one_operation_in_training_and_keras_own_otherwise(shape):
     ours.trainable = False
     assert "FusedBatchNormV3" not in kinds(True)
     synchronized = BatchNorm(synchronized=True)
+    fuse(synchronized, shape)
     assert "FusedBatchNormV3" not in kinds(True, synchronized)
+
+
+def test_a_layer_that_is_not_fused_is_bit_equal_to_keras():
+    x = np.random.default_rng(1).normal(size=(4, 7, 5)).astype("float32")
+    theirs, ours = pair(x.shape, **SETTINGS)
+    ours.fused = None
+    assert np.array_equal(theirs(x, training=True), ours(x, training=True))
+    assert all(map(np.array_equal, theirs.get_weights(), ours.get_weights()))
+
+
+@pytest.mark.parametrize("name", ["m3", "spectrogram_res_rb4", "erann_3_1", "binaural_c"])
+def test_all_norms_of_a_network_over_its_channels_are_fused(name):
+    model = create_model(name, 2)
+    fuse_batch_norms(model)
+    norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
+    assert norms and all(type(norm) is BatchNorm and norm.fused is not None for norm in norms)
+
+
+def test_the_loop_trains_by_the_kernel(toy_data):
+    records = open_records("toy_sounds", sample_rate=8000, data_dir=toy_data)
+    recipe = ResidualBlocks(
+        dataset="toy_sounds", network="m3", first_stride=16, duration=0.5, batch_size=4
+    )
+    full = recipe.build_model(len(records.labels))
+    loop, batches, _ = set_up(full, records, records.folds, Plan.of(recipe)[-1])
+    step = loop.train_step.get_concrete_function(batches.element_spec)
+    assert {"FusedBatchNormV3", "FusedBatchNormGradV3"} <= {
+        operation.type for operation in step.graph.get_operations()
+    }
 
 
 def test_inference_is_bit_equal_to_keras():
