@@ -20,6 +20,7 @@ import numpy as np
 from keras import activations, layers, ops
 
 from keras_audio.layers import BatchNorm, ChannelPad, ChannelRepeat, KeepBeside
+from keras_audio.models.calls import layer_calls
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -119,7 +120,7 @@ class ChannelGraph:
         self._fixed: set[int] = set()
         # By id: what was recorded keeps all tensors alive.
         self._tensors: dict[int, Channels] = {}
-        recorded, outputs = record_calls(model)
+        recorded, outputs = layer_calls(model)
         called = [id(layer) for layer, *_ in recorded]
         for layer, read, made, plain in recorded:
             # The weights or the setting of a layer that is called twice would have to fit both.
@@ -188,45 +189,6 @@ class ChannelGraph:
         for groups in (*everywhere, *self.made.values(), *self.normalised.values()):
             # Tensors share arrays; the number of a number is itself.
             groups[:] = roots[groups]
-
-
-class _Probe(keras.Operation):
-    """Stands for a layer in a graph, and notes what it is called on."""
-
-    def __init__(self, layer, note: Callable):
-        super().__init__(name=layer.name)
-        self._layer, self._note = layer, note
-
-    def compute_output_spec(self, *args, **kwargs):
-        """Give the output of the layer, and note what was asked."""
-        output = self._layer.compute_output_spec(*args, **kwargs)
-        self._note(self._layer, args, kwargs, output)
-        return output
-
-
-def record_calls(model: keras.Model) -> tuple[list, list]:
-    """Walk the graph of a functional model.
-
-    Returns:
-        `(layer, tensors read, tensors made, whether it is told nothing else)` of each call, in the
-        order of computation; and the tensors that the model gives.
-    """
-    calls = []
-
-    def note(layer, args, kwargs, output) -> None:
-        told = keras.tree.flatten((args, kwargs))
-        read = [value for value in told if keras.utils.is_keras_tensor(value)]
-        # What else is said in the call may change what the layer does, such as training=True.
-        plain = all(map(keras.utils.is_keras_tensor, keras.tree.flatten(args)))
-        plain = plain and all(value is None or value is False for value in kwargs.values())
-        calls.append((layer, read, keras.tree.flatten(output), plain))
-
-    # Cloning walks the graph; in place of layers it gets probes, so nothing is built or changed.
-    clone = keras.models.clone_model(
-        keras.Model(model.inputs, model.outputs),
-        clone_function=lambda layer: _Probe(layer, note),
-    )
-    return calls, clone.outputs
 
 
 # A handler says what is known of what a layer makes; None: nothing, the layer is a barrier.

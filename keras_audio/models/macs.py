@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import keras
@@ -10,6 +10,7 @@ from keras import layers
 
 from keras_audio.augment.random_crop import RandomCropFrames
 from keras_audio.layers import LogMelImage, LogMelSpectrogram
+from keras_audio.models.calls import Call, layer_calls
 
 Shape = tuple[int, ...]
 
@@ -69,19 +70,11 @@ def layer_macs(model: keras.Model, input_shape: Sequence[int]) -> list[LayerMacs
             f"Expected input_shape to fit the input {expected} of {model.name!r}, with whole "
             f"numbers. Received: input_shape={input_shape!r}"
         )
-    counted: list[LayerMacs] = []
-
-    def note(layer, args, output) -> None:
-        if macs := _macs(layer, args, output):
-            counted.append(LayerMacs(layer.name, tuple(output.shape[1:]), macs))
-
-    # Cloning walks the graph; in place of layers it gets probes, so nothing is built or changed.
-    keras.models.clone_model(
-        keras.Model(model.inputs, model.outputs),
-        [keras.Input(given, dtype=model.inputs[0].dtype)],
-        clone_function=lambda layer: _Probe(layer, note),
-    )
-    return counted
+    calls, _ = layer_calls(model, [keras.Input(given, dtype=model.inputs[0].dtype)], _answered)
+    counted = [
+        LayerMacs(call.layer.name, tuple(call.made[0].shape[1:]), _macs(call)) for call in calls
+    ]
+    return [layer for layer in counted if layer.macs]
 
 
 def count_macs(model: keras.Model, input_shape: Sequence[int]) -> int:
@@ -101,31 +94,18 @@ def count_macs(model: keras.Model, input_shape: Sequence[int]) -> int:
     return sum(layer.macs for layer in layer_macs(model, input_shape))
 
 
-class _Probe(layers.Layer):
-    """Stands for a layer in a graph, for the shape of its output alone."""
-
-    def __init__(self, layer, note: Callable):
-        super().__init__(name=layer.name)
-        # In a function, since a layer that is an attribute becomes a part of this one.
-        self._spec = layer.compute_output_spec
-        self._whole = isinstance(layer, RandomCropFrames)
-        self._note = functools.partial(note, layer)
-
-    def compute_output_spec(self, *args, **kwargs):
-        """Give the output of the layer, and note what was asked."""
-        # A crop in training says that any length may come out; a clip is answered for whole.
-        if self._whole:
-            output = keras.KerasTensor(args[0].shape, args[0].dtype)
-        else:
-            output = self._spec(*args, **kwargs)
-        self._note(args, output)
-        return output
+def _answered(layer, *args, **kwargs):
+    """What a layer makes of a clip that is answered for whole."""
+    # A crop in training says that any length may come out.
+    if isinstance(layer, RandomCropFrames):
+        return keras.KerasTensor(args[0].shape, args[0].dtype)
+    return layer.compute_output_spec(*args, **kwargs)
 
 
-def _macs(layer, inputs: tuple, output) -> int:
-    if isinstance(layer, keras.Model) or not isinstance(layer, layers.Layer):
-        _refuse(layer)
-    return _cost(layer, inputs[0].shape if hasattr(inputs[0], "shape") else None, output)
+def _macs(call: Call) -> int:
+    if isinstance(call.layer, keras.Model) or not isinstance(call.layer, layers.Layer):
+        _refuse(call.layer)
+    return _cost(call.layer, call.read[0].shape if call.read else None, call.made[0])
 
 
 @functools.singledispatch

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from keras_audio.compress.channels import record_calls
 from keras_audio.layers import BatchNorm
+from keras_audio.models.calls import layer_calls
 
 _CONVOLUTIONS = (layers.Conv1D, layers.Conv2D, layers.Conv3D, layers.Dense)
 
@@ -56,7 +56,7 @@ def fold_batch_norms(model: keras.Model) -> keras.Model:
 
 def _foldable(model: keras.Model) -> dict[str, layers.BatchNormalization]:
     """The batch norms that alone read what a convolution makes, by the convolution's name."""
-    calls, outputs = record_calls(model)
+    calls, outputs = layer_calls(model)
     called = collections.Counter(id(layer) for layer, *_ in calls)
     reads = collections.Counter(id(tensor) for _, read, *_ in calls for tensor in read)
     reads.update(map(id, outputs))
