@@ -246,6 +246,8 @@ def _counters(result) -> dict[str, int]:
     try:
         counters = result.metrics().query()["counters"]
     except (NotImplementedError, AttributeError, KeyError):
+        # Caught, not raised: Beam leaves it to a runner whether it counts, and one that does not
+        # raises these. A note is all that is lost: the shards' reports name the bad clips.
         return {}
     return {
         counter.key.metric.name: counter.result

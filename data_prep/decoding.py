@@ -5,7 +5,6 @@ Where pitch variants are wanted, they are made by the same workers.
 
 import collections
 import concurrent.futures
-import contextlib
 import dataclasses
 import itertools
 import os
@@ -86,7 +85,6 @@ class Decoder:
     def __init__(self, form: Form, jobs: int):
         self._form = form
         self._jobs = jobs
-        self._stack = contextlib.ExitStack()
         self._pool: concurrent.futures.Executor | None = None
         self._waiting: collections.deque[concurrent.futures.Future] = collections.deque()
 
@@ -95,21 +93,23 @@ class Decoder:
             # Decoding and resampling leave Python to others, and threads begin at once. A phase
             # vocoder is many short calls from Python, for which each has to wait.
             of_kind = _processes if self._form.pitch_variants else _threads
-            self._pool = self._stack.enter_context(of_kind(self._jobs))
+            self._pool = of_kind(self._jobs)
         return self
 
-    def __exit__(self, *exception) -> None:
-        if self._pool is not None and exception[0] is not None:
-            # Killed with clips in its queue, a pool of processes would end in a traceback.
-            begun = [future for future in self._waiting if not future.cancel()]
-            concurrent.futures.wait(begun, timeout=_SECONDS_TO_END)
-            if self._form.pitch_variants:
-                self._pool.shutdown(kill_workers=True)
-            else:
-                # A thread cannot be killed: one that hangs in a read is not waited for here.
-                self._pool.shutdown(wait=False, cancel_futures=True)
-                self._stack.pop_all()
-        self._stack.close()
+    def __exit__(self, kind, *exception) -> None:
+        if self._pool is None:
+            return
+        if kind is None:
+            self._pool.shutdown()
+            return
+        # Killed with clips in its queue, a pool of processes would end in a traceback.
+        begun = [future for future in self._waiting if not future.cancel()]
+        concurrent.futures.wait(begun, timeout=_SECONDS_TO_END)
+        if self._form.pitch_variants:
+            self._pool.shutdown(kill_workers=True)
+        else:
+            # A thread cannot be killed: one that hangs in a read is not waited for here.
+            self._pool.shutdown(wait=False, cancel_futures=True)
 
     def decode(self, root: str | os.PathLike, clips: Iterable[Clip]) -> Iterator[Decoded]:
         """Decode clips, giving each in its turn; `root` is the folder that holds their files."""

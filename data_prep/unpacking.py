@@ -31,8 +31,8 @@ _NO_BOMB = 1 << 20
 _ENCRYPTED = 0x1 | 0x40 | 0x2000
 _BROKEN = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, struct.error),
-    # Of zipfile: features it has not, empty names and such as are no UTF-8. Of tarfile: headers
-    # about headers without end.
+    # Caught, not raised. Of zipfile: features it has not (NotImplementedError), empty names and
+    # such as are no UTF-8. Of tarfile: headers about headers without end.
     *(NotImplementedError, IndexError, UnicodeDecodeError, RecursionError),
 )
 
