@@ -18,6 +18,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 
+from options import new_parser, parsed
 from prediction_inputs import export, write_sounds
 from processes import CLI, alone, seconds_of
 from targets import Target
@@ -82,25 +83,12 @@ def many(network: str, files: int) -> str:
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The options of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    quick = "10 files, the light network, 1 round"
+    parser = new_parser(__doc__, name="command_line", repeats=3, quick=quick)
     parser.add_argument("--files", type=int, default=100, help="default 100")
     parser.add_argument("--seconds", type=float, default=5.0, help="of a generated file; default 5")
     parser.add_argument("--source", type=pathlib.Path, help="a folder of real sounds")
-    parser.add_argument("--repeats", type=int, default=3, help="rounds; default 3")
-    quick = "10 files, the light network, 1 round: to try the script"
-    parser.add_argument("--quick", action="store_true", help=quick)
-    parser.add_argument("--to", type=pathlib.Path, default=pathlib.Path("results/benchmarks"))
-    parser.add_argument("--name", default="command_line", help="of the files in --to")
-    options = parser.parse_args(arguments)
-    if options.quick:
-        options.files, options.repeats = 10, 1
-        options.name += "_quick"
-    for name in ("files", "seconds", "repeats"):
-        if not getattr(options, name) >= 1:
-            parser.error(f"expected --{name} of at least 1, not {getattr(options, name)}")
-    return options
+    return parsed(parser, arguments, {"files": 10, "repeats": 1}, ["files", "seconds"])
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 
 import numpy as np
 import psutil
+from options import whole_numbers
 from timing import TrainingStep, in_turn, rate, repeated, write_results
 
 from keras_audio.evaluation import published_results
@@ -241,7 +242,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         help="s_m-w, such as 0-6,1-6 (default 0-6,1-6,2-6,3-1); the last is asked for its front "
         "end and its training step",
     )
-    parser.add_argument("--batch-sizes", type=_sizes, default=[1, 32], help="default 1,32")
+    parser.add_argument("--batch-sizes", type=whole_numbers, default=[1, 32], help="default 1,32")
     parser.add_argument("--seconds", type=float, default=10.0, help="of a clip; default 10")
     parser.add_argument("--classes", type=int, default=527, help="default 527, AudioSet's")
     parser.add_argument("--repeats", type=int, default=5, help="rounds; default 5")
@@ -264,13 +265,6 @@ def _systems(text: str) -> list[tuple[int, int]]:
     if not all(found):
         raise argparse.ArgumentTypeError(f"systems such as 0-6,1-6, not {text!r}")
     return [(int(match[1]), int(match[2])) for match in found]
-
-
-def _sizes(text: str) -> list[int]:
-    found = [int(size) if size.isdecimal() else 0 for size in text.split(",")]
-    if not all(found):
-        raise argparse.ArgumentTypeError(f"numbers such as 1,32, not {text!r}")
-    return found
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 from apart import apart, measures, use_threads
+from options import new_parser, parsed
 from targets import Target
 from timing import in_turn, over, write_results
 
@@ -93,6 +94,7 @@ def start(name: str, seconds: float, calls: int, work: pathlib.Path) -> str:
     """Export a network in every way and make all ready; why there is no LiteRT file, if so."""
     import keras
     import tensorflow as tf
+    from weights import draw_weights
 
     from keras_audio.layers import PadOrCrop
     from keras_audio.serving import UnsupportedByLiteRT, export_litert, export_saved_model
@@ -103,10 +105,7 @@ def start(name: str, seconds: float, calls: int, work: pathlib.Path) -> str:
     info = model_info(name)
     samples = round(seconds * info.sample_rate)
     model = create_model(name, CLASSES, clip_steps=[PadOrCrop(samples)])
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            for weight in layer.weights:
-                weight.assign(np.random.default_rng(0).uniform(0.5, 1.5, weight.shape))
+    draw_weights(model)
     clip = np.random.default_rng(0).uniform(-1, 1, (1, samples, info.channels)).astype("float32")
     facts = {"labels": [f"class {n}" for n in range(CLASSES)], "sample_rate": info.sample_rate}
     graph = serving_function(model)
@@ -149,28 +148,15 @@ def _milliseconds(call: Callable, calls: int) -> float:
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The options of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    quick = "one network, a clip of a second, 2 rounds"
+    parser = new_parser(__doc__, name="exports", repeats=9, quick=quick)
     names = f"default {','.join(NETWORKS)}"
     parser.add_argument("--networks", type=_networks, default=list(NETWORKS), help=names)
     parser.add_argument("--threads", type=int, help="and cores; default all")
     parser.add_argument("--seconds", type=float, default=10.0, help="of the clip; default 10")
     parser.add_argument("--calls", type=int, default=5, help="clips a round; default 5")
-    parser.add_argument("--repeats", type=int, default=9, help="rounds; default 9")
-    quick = "one network, a clip of a second, 2 rounds: to try the script"
-    parser.add_argument("--quick", action="store_true", help=quick)
-    parser.add_argument("--name", default="exports", help="of the files; default exports")
-    parser.add_argument("--to", type=pathlib.Path, default=pathlib.Path("results/benchmarks"))
-    options = parser.parse_args(arguments)
-    if options.quick:
-        options.networks, options.seconds, options.repeats = ["binaural_a"], 1.0, 2
-        options.name += "_quick"
-    for name in ("threads", "seconds", "calls", "repeats"):
-        value = getattr(options, name)
-        if value is not None and not value >= 1:
-            parser.error(f"expected --{name} of at least 1, not {value}")
-    return options
+    small = {"networks": ["binaural_a"], "seconds": 1.0, "repeats": 2}
+    return parsed(parser, arguments, small, ["threads", "seconds", "calls"])
 
 
 def _networks(text: str) -> list[str]:

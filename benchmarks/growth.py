@@ -25,6 +25,7 @@ import growth_measures
 import numpy as np
 from growth_measures import Cost
 from growth_plot import growth_svg
+from options import new_parser, parsed
 from processes import alone
 from targets import Target
 from timing import in_turn, write_results
@@ -178,24 +179,12 @@ def exponents(
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The options of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    quick = "two small sizes, no training, 1 round"
+    parser = new_parser(__doc__, name="growth", repeats=2, quick=quick)
     axes = list(dict.fromkeys(growth.axis for growth in GROWTHS))
     parser.add_argument("--only", nargs="+", choices=axes, default=axes, metavar="AXIS")
-    parser.add_argument("--repeats", type=int, default=2, help="rounds; default 2")
     parser.add_argument("--work", type=pathlib.Path, help="where to put files; default: /tmp")
-    quick = "two small sizes, no training, 1 round: to try the script"
-    parser.add_argument("--quick", action="store_true", help=quick)
-    parser.add_argument("--to", type=pathlib.Path, default=pathlib.Path("results/benchmarks"))
-    parser.add_argument("--name", default="growth", help="of the files in --to")
-    options = parser.parse_args(arguments)
-    if options.quick:
-        options.repeats = 1
-        options.name += "_quick"
-    if options.repeats < 1:
-        parser.error(f"expected --repeats of at least 1, not {options.repeats}")
-    return options
+    return parsed(parser, arguments, {"repeats": 1})
 
 
 if __name__ == "__main__":

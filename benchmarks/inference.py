@@ -20,7 +20,6 @@ import argparse
 import contextlib
 import functools
 import os
-import pathlib
 import statistics
 import sys
 import time
@@ -33,6 +32,8 @@ os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 import numpy as np
 import psutil
 from apart import apart, measures, use_threads
+from options import new_parser, parsed, whole_numbers
+from peers import TORCH, by_torch
 from targets import Target
 from timing import in_turn, over, rate, repeated, write_results
 
@@ -41,7 +42,6 @@ from keras_audio.models import create_model, list_models, model_info
 CLASSES = 10
 WITH_PEERS = ("m34_res_rb4", "two_path_resnet", "erann_1_3", "binaural_b")
 QUICK = ("m3", "m34_res_rb4", "erann_3_1", "two_path_resnet")
-TORCH = {"contiguous_format": "PyTorch", "channels_last": "PyTorch, channels last"}
 LEVEL = 1.0
 PRODUCT, MATRIX = "matrix product", 2048
 SECONDS = 0.5  # that a measurement takes at least
@@ -107,13 +107,10 @@ def compare(
     for name, wanted in sizes.items():
         for asked, size in wanted:
             ours = f"{name}, batch {size}"
-            layouts = [f"{ours}, {kind}" for kind in TORCH.values()]
-            layouts = [layout for layout in layouts if layout in values]
-            if layouts:
-                fastest = max(layouts, key=lambda layout: statistics.median(values[layout]))
+            if layouts := by_torch(ours, values):
                 # More clips a second are less time.
                 what = f"PyTorch's time over ours, {ours}"
-                targets[what] = Target(what, over(values, ours, fastest), LEVEL)
+                targets[what] = Target(what, over(values, ours, layouts[0]), LEVEL)
             title = f"share of the arithmetic, {ours}"
             share = [flops[name] * quotient for quotient in over(values, ours, PRODUCT)]
             ratios[title] = share
@@ -169,8 +166,9 @@ def start_ours(options: argparse.Namespace) -> tuple[dict, dict]:
 def start_peers(names: Sequence[str], sizes: Mapping, seconds: float | None) -> str:
     """Make PyTorch's ready, and see that they answer what ours do; PyTorch's version."""
     import torch
-    from peers.alike import check_alike, draw_weights, for_torch
+    from peers.alike import check_alike, for_torch
     from peers.torch_networks import torch_model
+    from weights import draw_weights
 
     torch.set_num_threads(len(os.sched_getaffinity(0)))
 
@@ -238,26 +236,16 @@ def noise(size: int, shape: tuple[int, int]) -> np.ndarray:
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The options of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    quick = "four networks, clips of a second, batches of 1 and 2, 2 rounds"
+    parser = new_parser(__doc__, name="inference", repeats=3, quick=quick)
     names = "such as m3,erann_1_6; default all that are listed"
     parser.add_argument("--networks", type=_networks, default=list_models(), help=names)
-    sizes = "clips at once; default 1,32"
-    parser.add_argument("--batch-sizes", type=_sizes, default=[1, 32], help=sizes)
+    text = "clips at once; default 1,32"
+    parser.add_argument("--batch-sizes", type=whole_numbers, default=[1, 32], help=text)
     parser.add_argument("--seconds", type=float, help="of a clip; default those of the papers")
     parser.add_argument("--threads", type=int, help="and cores; default all")
-    parser.add_argument("--repeats", type=int, default=3, help="rounds; default 3")
-    quick = "four networks, clips of a second, batches of 1 and 2, 2 rounds: to try the script"
-    parser.add_argument("--quick", action="store_true", help=quick)
-    parser.add_argument("--name", default="inference", help="of the files; default inference")
-    parser.add_argument("--to", type=pathlib.Path, default=pathlib.Path("results/benchmarks"))
-    options = parser.parse_args(arguments)
-    if options.quick:
-        options.networks, options.batch_sizes = list(QUICK), [1, 2]
-        options.seconds, options.repeats, options.name = 1.0, 2, "inference_quick"
-    if min(options.repeats, 1 if options.threads is None else options.threads) < 1:
-        parser.error("expected --repeats and --threads of at least 1")
+    small = {"networks": list(QUICK), "batch_sizes": [1, 2], "seconds": 1.0, "repeats": 2}
+    options = parsed(parser, arguments, small, ["threads"])
     if options.seconds is not None and options.seconds <= 0:
         parser.error("expected --seconds above 0")
     return options
@@ -271,13 +259,6 @@ def _networks(text: str) -> list[str]:
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
     return names
-
-
-def _sizes(text: str) -> list[int]:
-    found = [int(size) if size.isdecimal() else 0 for size in text.split(",")]
-    if not all(found):
-        raise argparse.ArgumentTypeError(f"numbers such as 1,32, not {text!r}")
-    return found
 
 
 if __name__ == "__main__":

@@ -62,6 +62,7 @@ def main() -> int:
 def export(network: str, seconds: float, bits: int, folder: pathlib.Path) -> pathlib.Path:
     """Build a network and write its LiteRT file."""
     import keras
+    from weights import draw_weights
 
     from keras_audio.layers import PadOrCrop
     from keras_audio.models import create_model, model_info
@@ -71,13 +72,7 @@ def export(network: str, seconds: float, bits: int, folder: pathlib.Path) -> pat
     rate = model_info(network).sample_rate
     steps = [PadOrCrop(round(seconds * rate))]
     model = create_model(network, CLASSES, clip_steps=steps)
-    random = np.random.default_rng(0)
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            for weight in layer.weights:
-                weight.assign(random.uniform(0.5, 1.5, weight.shape))
-        elif getattr(layer, "bias", None) is not None:
-            layer.bias.assign(random.normal(0, 0.1, layer.bias.shape))
+    draw_weights(model)
     labels = [f"class {index}" for index in range(CLASSES)]
     export_litert(model, folder, labels=labels, sample_rate=rate, fp16=BITS[bits])
     return folder / "model.tflite"

@@ -20,7 +20,6 @@ import functools
 import importlib.util
 import itertools
 import os
-import pathlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +28,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 from apart import apart, cores, measures
+from options import new_parser, parsed, whole_numbers
 from targets import Target
 from timing import in_turn, over, rate, repeated, write_results
 
@@ -206,29 +206,18 @@ def of_kapre(layer, waveforms) -> Callable[[], object]:
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The options of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    quick = "two clips of a second, 2 rounds"
+    parser = new_parser(__doc__, name="log_mel", repeats=5, quick=quick)
     available = len(os.sched_getaffinity(0))
     names = f"default {','.join(SETTINGS)}"
     parser.add_argument("--settings", type=_settings, default=list(SETTINGS), help=names)
     most = sorted({1, min(2, available)})
     text = f"cores, default {','.join(map(str, most))}"
-    parser.add_argument("--threads", type=_numbers, default=most, help=text)
+    parser.add_argument("--threads", type=whole_numbers, default=most, help=text)
     parser.add_argument("--batch-size", type=int, default=32, help="clips; default 32")
     parser.add_argument("--seconds", type=float, default=10.0, help="of a clip; default 10")
-    parser.add_argument("--repeats", type=int, default=5, help="rounds; default 5")
-    quick = "two clips of a second, 2 rounds: to try the script"
-    parser.add_argument("--quick", action="store_true", help=quick)
-    parser.add_argument("--name", default="log_mel", help="of the files; default log_mel")
-    parser.add_argument("--to", type=pathlib.Path, default=pathlib.Path("results/benchmarks"))
-    options = parser.parse_args(arguments)
-    if options.quick:
-        options.batch_size, options.seconds, options.repeats = 2, 1.0, 2
-        options.name += "_quick"
-    for name in ("batch_size", "seconds", "repeats"):
-        if not (value := getattr(options, name)) >= 1:
-            parser.error(f"expected --{name.replace('_', '-')} of at least 1, not {value}")
+    small = {"batch_size": 2, "seconds": 1.0, "repeats": 2}
+    options = parsed(parser, arguments, small, ["batch_size", "seconds"])
     if max(options.threads) > available:
         parser.error(f"expected --threads of at most {available}, the cores there are")
     return options
@@ -240,12 +229,6 @@ def _settings(text: str) -> list[str]:
         if name not in SETTINGS:
             raise argparse.ArgumentTypeError(f"some of {', '.join(SETTINGS)}, not {name!r}")
     return names
-
-
-def _numbers(text: str) -> list[int]:
-    if not all(part.isdecimal() and int(part) for part in text.split(",")):
-        raise argparse.ArgumentTypeError(f"numbers such as 1,2, not {text!r}")
-    return [int(part) for part in text.split(",")]
 
 
 if __name__ == "__main__":

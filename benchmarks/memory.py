@@ -23,6 +23,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import soundfile
+from options import new_parser, parsed
 from prediction_inputs import CLASSES, export, write_classes, write_sounds
 from processes import CLI, alone, peak_memory, peak_of
 from targets import Target
@@ -163,9 +164,8 @@ def base_memory() -> float:
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The options of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    quick = "a recipe with small batches, few files, short ones"
+    parser = new_parser(__doc__, name="memory", repeats=1, quick=quick)
     known = list_recipes()
     parser.add_argument("--recipes", nargs="*", choices=known, default=known, metavar="NAME")
     parser.add_argument("--batch-size", type=int, help="default: each recipe's own")
@@ -175,20 +175,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--minutes", type=float, nargs=2, default=(10, 180), metavar=("SHORT", "LONG")
     )
-    parser.add_argument("--repeats", type=int, default=1, help="rounds; default 1")
     parser.add_argument("--work", type=pathlib.Path, help="where to put files; default: /tmp")
-    quick = "a recipe with small batches, few files, short ones: to try the script"
-    parser.add_argument("--quick", action="store_true", help=quick)
-    parser.add_argument("--to", type=pathlib.Path, default=pathlib.Path("results/benchmarks"))
-    parser.add_argument("--name", default="memory", help="of the files in --to")
-    options = parser.parse_args(arguments)
-    if options.quick:
-        options.recipes, options.batch_size = ["residual_blocks"], 16
-        options.files, options.minutes = (40, 200), (6, 12)
-        options.name += "_quick"
-    for name, value in (("repeats", options.repeats), ("batch-size", options.batch_size)):
-        if value is not None and value < 1:
-            parser.error(f"expected --{name} of at least 1, not {value}")
+    small = {"recipes": ["residual_blocks"], "batch_size": 16}
+    small |= {"files": (40, 200), "minutes": (6, 12)}
+    options = parsed(parser, arguments, small, ["batch_size"])
     for name, (least, most) in (("files", options.files), ("minutes", options.minutes)):
         if not 0 < least < most:
             parser.error(f"expected --{name} of two numbers that grow, not {least:g} {most:g}")

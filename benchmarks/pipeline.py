@@ -22,18 +22,17 @@ import math
 import os
 import pathlib
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
+from on_sounds import SOURCE, list_files, measure
+from options import new_parser, parsed
 from targets import Target
-from timing import in_turn, over, rate, write_results
+from timing import over, rate
 
 import data_prep
-from data_prep.registry import find_dataset
-from data_prep.toy_sounds import write_toy_sounds
 
 SECONDS, BATCH_SIZE = 5, 32
 SAMPLE_RATES = (8000, 44100)
@@ -49,34 +48,16 @@ TIMES_LIBROSA, SHARE_OF_RAW = 5, 0.7  # at least
 def main() -> int:
     """Measure, print, and write the files."""
     options = parse()
-    dataset = "toy_sounds" if options.source is None else "esc10"
-    try:
-        with tempfile.TemporaryDirectory() as work:
-            rates, about = start(dataset, options.source, pathlib.Path(work), options.clips)
-            values = in_turn(rates, options.repeats)
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    targets, ratios = compare(values)
-    # Toy figures do not take the place of those on real sounds.
-    toy = "_toy_sounds" if dataset == "toy_sounds" else ""
-    write_results(
-        options.to / f"{options.name}{toy}",
-        "Input pipeline: from records to batches",
-        f"Medians of {options.repeats} rounds. {about}",
-        {"clips/s": values, "ratio": ratios},
-        targets=targets,
-    )
-    return 0
+    begin = functools.partial(start, options.clips)
+    return measure(options, "Input pipeline: from records to batches", begin, compare)
 
 
 def start(
-    dataset: str, source: pathlib.Path | None, work: pathlib.Path, clips: int
+    clips: int, dataset: str, source: pathlib.Path, work: pathlib.Path
 ) -> tuple[dict[str, Callable[[], float]], str]:
     """Prepare the records at all rates; return what measures, by name, and a text on the data."""
     from keras_audio.data import open_records
 
-    source = source or write_toy_sounds(work / "sounds")
     rates: dict[str, Callable[[], float]] = {}
     for sample_rate in SAMPLE_RATES:
         data_prep.prepare(
@@ -92,12 +73,12 @@ def start(
         for kind, name in RAW_KINDS.items():
             measures[name] = functools.partial(raw_pass, paths, sample_rate, kind == "batch")
         measures |= ours(records, folds)
-        for name, measure in measures.items():
-            measure()  # the first time imports, compiles and fills the system's cache
-            rates[_name(sample_rate, name)] = functools.partial(rate, measure)
+        for name, call in measures.items():
+            call()  # the first time imports, compiles and fills the system's cache
+            rates[_name(sample_rate, name)] = functools.partial(rate, call)
     about = (
-        f"{dataset}: {count} clips, read {len(folds) // len(records.folds)} times in a pass (by "
-        f"librosa once), cut or padded to {SECONDS} s, batches of {BATCH_SIZE}, all cores."
+        f"{count} clips, read {len(folds) // len(records.folds)} times in a pass (by librosa "
+        f"once), cut or padded to {SECONDS} s, batches of {BATCH_SIZE}, all cores."
     )
     return rates, about
 
@@ -140,12 +121,6 @@ def ours(records, folds: Sequence[int]) -> dict[str, Callable[[], int]]:
 def _numbers() -> itertools.count:
     """Of passes: each has an order of its own."""
     return itertools.count(1)
-
-
-def list_files(dataset: str, source: pathlib.Path) -> list[str]:
-    """The sound files of a data set."""
-    listed = find_dataset(dataset).list_clips(source)
-    return [str(listed.root / clip.file) for clip in listed.clips]
 
 
 def librosa_pass(files: Sequence[str], sample_rate: int) -> int:
@@ -226,30 +201,11 @@ def _name(sample_rate: int, measured: str) -> str:
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The options of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--source", type=pathlib.Path, help="folder of ESC-10; default: toy sounds, generated"
-    )
-    parser.add_argument(
-        "--clips", type=int, default=CLIPS, help=f"of a pass at least; default {CLIPS}"
-    )
-    parser.add_argument("--repeats", type=int, default=5, help="rounds; default 5")
-    quick = "short passes, 2 rounds: to try the script"
-    parser.add_argument("--quick", action="store_true", help=quick)
-    parser.add_argument("--name", default="pipeline", help="of the files; default pipeline")
-    parser.add_argument("--to", type=pathlib.Path, default=pathlib.Path("results/benchmarks"))
-    options = parser.parse_args(arguments)
-    if options.quick:
-        options.clips, options.repeats = 1, 2
-        options.name += "_quick"
-    if options.clips < 1 or options.repeats < 1:
-        parser.error(
-            f"expected --clips and --repeats of at least 1, not {options.clips} and "
-            f"{options.repeats}"
-        )
-    return options
+    parser = new_parser(__doc__, name="pipeline", repeats=5, quick="short passes, 2 rounds")
+    parser.add_argument("--source", type=pathlib.Path, help=SOURCE)
+    clips = f"of a pass at least; default {CLIPS}"
+    parser.add_argument("--clips", type=int, default=CLIPS, help=clips)
+    return parsed(parser, arguments, {"clips": 1, "repeats": 2}, ["clips"])
 
 
 if __name__ == "__main__":

@@ -17,17 +17,16 @@ import functools
 import os
 import pathlib
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+from on_sounds import SOURCE, list_files, measure
+from options import new_parser, parsed
 from targets import Target
-from timing import in_turn, over, rate, write_results
+from timing import over, rate
 
 import data_prep
-from data_prep.registry import find_dataset
-from data_prep.toy_sounds import write_toy_sounds
 from keras_audio.audio import to_pcm16
 
 SAMPLE_RATE = 8000
@@ -38,43 +37,21 @@ TIMES_LIBROSA = 1.8  # at least, with two jobs
 
 def main() -> int:
     """Measure, print, and write the files."""
-    options = parse()
-    dataset = "toy_sounds" if options.source is None else "esc10"
-    try:
-        with tempfile.TemporaryDirectory() as work:
-            source = options.source or write_toy_sounds(pathlib.Path(work, "sounds"))
-            rates, clips = start(dataset, source, pathlib.Path(work))
-            values = in_turn(rates, options.repeats)
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    targets, ratios = compare(values)
-    # Toy figures do not take the place of those on real sounds.
-    toy = "_toy_sounds" if dataset == "toy_sounds" else ""
-    write_results(
-        options.to / f"{options.name}{toy}",
-        "Preparation: from sound files to records",
-        f"Medians of {options.repeats} rounds. {dataset}: {clips} clips, to {SAMPLE_RATE} Hz mono.",
-        {"clips/s": values, "ratio": ratios},
-        targets=targets,
-    )
-    return 0
+    return measure(parse(), "Preparation: from sound files to records", start, compare)
 
 
 def start(
     dataset: str, source: pathlib.Path, work: pathlib.Path
-) -> tuple[dict[str, Callable[[], float]], int]:
-    """What measures, by name, each called once; and the number of clips."""
-    listed = find_dataset(dataset).list_clips(source)
-    files = [str(listed.root / clip.file) for clip in listed.clips]
+) -> tuple[dict[str, Callable[[], float]], str]:
+    """What measures, by name, each called once; and a text on the data."""
+    files = list_files(dataset, source)
     measures = {LIBROSA: functools.partial(librosa_loop, files, work / "librosa.tfrecord")}
     for name, jobs in JOBS.items():
         measures[name] = functools.partial(prepare, dataset, source, work / f"{jobs}", jobs)
-    for measure in measures.values():
-        measure()
-    return {name: functools.partial(rate, measure) for name, measure in measures.items()}, len(
-        files
-    )
+    for call in measures.values():
+        call()
+    rates = {name: functools.partial(rate, call) for name, call in measures.items()}
+    return rates, f"{len(files)} clips, to {SAMPLE_RATE} Hz mono."
 
 
 def prepare(dataset: str, source: pathlib.Path, data_dir: pathlib.Path, jobs: int) -> int:
@@ -111,23 +88,9 @@ def compare(values: dict[str, list[float]]) -> tuple[list[Target], dict[str, lis
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The options of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--source", type=pathlib.Path, help="folder of ESC-10; default: toy sounds, generated"
-    )
-    parser.add_argument("--repeats", type=int, default=5, help="rounds; default 5")
-    parser.add_argument("--quick", action="store_true", help="2 rounds: to try the script")
-    parser.add_argument("--name", default="preparation", help="of the files; default preparation")
-    parser.add_argument("--to", type=pathlib.Path, default=pathlib.Path("results/benchmarks"))
-    options = parser.parse_args(arguments)
-    if options.quick:
-        options.repeats = 2
-        options.name += "_quick"
-    if options.repeats < 1:
-        parser.error(f"expected --repeats of at least 1, not {options.repeats}")
-    return options
+    parser = new_parser(__doc__, name="preparation", repeats=5, quick="2 rounds")
+    parser.add_argument("--source", type=pathlib.Path, help=SOURCE)
+    return parsed(parser, arguments, {"repeats": 2})
 
 
 if __name__ == "__main__":

@@ -20,7 +20,6 @@ import contextlib
 import dataclasses
 import functools
 import os
-import pathlib
 import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -31,14 +30,14 @@ os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 
 import numpy as np
 from apart import apart, measures, use_threads
+from options import new_parser, parsed
+from peers import TORCH, by_torch
 from targets import Target
 from timing import in_turn, over, rate, repeated, write_results
 
 CLASSES = 10
 NETWORKS = ("m34_res_rb4", "two_path_resnet", "erann_1_3", "binaural_b")
 OURS, AGAIN, ORIGINAL = "ours", "ours, built again", "the original"
-# By PyTorch's names of the layouts; `channels_last` is for two axes.
-TORCH = {"contiguous_format": "PyTorch", "channels_last": "PyTorch, channels last"}
 NO_SLOWER, FASTER = 1.0, 1.2
 # Small, so that steps again and again on one batch of noise stay finite.
 LEARNING_RATE, MOMENTUM = 1e-5, 0.9
@@ -99,8 +98,8 @@ def compare(networks: Sequence[str], values: Mapping[str, Sequence[float]]) -> t
     targets, ratios, sentences = [], {}, []
     for name in networks:
         ours, again, original = (f"{name}, {kind}" for kind in (OURS, AGAIN, ORIGINAL))
-        layouts = [f"{name}, {kind}" for kind in TORCH.values() if f"{name}, {kind}" in values]
-        fastest = max(layouts, key=lambda layout: statistics.median(values[layout]))
+        layouts = by_torch(name, values)
+        fastest = layouts[0]
         # More clips a second are less time.
         beside_original = Target(
             f"original's time over ours, {name}", over(values, ours, original), NO_SLOWER
@@ -138,9 +137,10 @@ def start(name: str, batch: Inputs) -> None:
     """Build a network in all ways, see that they are alike, and make their steps ready."""
     import keras
     import torch
-    from peers.alike import check_alike, draw_weights, for_torch, share_weights
+    from peers.alike import check_alike, for_torch, share_weights
     from peers.keras_originals import original_network
     from peers.torch_networks import torch_network
+    from weights import draw_weights
 
     from keras_audio.models import create_model
 
@@ -224,28 +224,14 @@ def torch_step(module, x, labels: np.ndarray) -> Callable[[], object]:
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The options of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    quick = "short clips, batches of 2, 2 rounds"
+    parser = new_parser(__doc__, name="training_steps", repeats=3, quick=quick)
     names = f"default {','.join(NETWORKS)}"
     parser.add_argument("--networks", type=_networks, default=list(NETWORKS), help=names)
-    sizes = "clips; default 32, of ERANN 16"
-    parser.add_argument("--batch-size", type=int, help=sizes)
+    parser.add_argument("--batch-size", type=int, help="clips; default 32, of ERANN 16")
     parser.add_argument("--threads", type=int, help="and cores; default all")
-    parser.add_argument("--repeats", type=int, default=3, help="rounds; default 3")
-    quick = "short clips, batches of 2, 2 rounds: to try the script"
-    parser.add_argument("--quick", action="store_true", help=quick)
-    names = "of the files; default training_steps"
-    parser.add_argument("--name", default="training_steps", help=names)
-    parser.add_argument("--to", type=pathlib.Path, default=pathlib.Path("results/benchmarks"))
-    options = parser.parse_args(arguments)
-    if options.quick:
-        options.batch_size, options.repeats, options.name = 2, 2, "training_steps_quick"
-    for name in ("batch_size", "threads", "repeats"):
-        value = getattr(options, name)
-        if value is not None and value < 1:
-            parser.error(f"expected --{name.replace('_', '-')} of at least 1, not {value}")
-    return options
+    small = {"batch_size": 2, "repeats": 2}
+    return parsed(parser, arguments, small, ["batch_size", "threads"])
 
 
 def _networks(text: str) -> list[str]:

@@ -9,17 +9,6 @@ from peers.torch_networks import copy_weights
 TOLERANCE = 1e-3  # of the largest logit
 
 
-def draw_weights(model: keras.Model) -> None:
-    """Draw biases, scales, offsets and statistics, so that none is alike another.
-
-    Such weights tell a network from one that, say, leaves a bias out.
-    """
-    rng = np.random.default_rng(1)
-    for weight in model.weights:
-        if len(weight.shape) == 1:
-            weight.assign(rng.uniform(0.5, 1.5, weight.shape))
-
-
 def share_weights(ours: keras.Model, *others: keras.Model | torch.nn.Module) -> None:
     """Give others our weights."""
     for other in others:

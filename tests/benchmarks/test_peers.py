@@ -15,6 +15,7 @@ import torch  # noqa: E402
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "benchmarks"))
 from peers import alike, keras_originals, torch_front_ends, torch_networks  # noqa: E402
+from weights import draw_weights  # noqa: E402
 
 # Names, and an input: with odd and even numbers of frames on the way.
 WAVEFORMS = [(f"m34_res_rb{number}", (1201, 1)) for number in range(1, 7)]
@@ -44,7 +45,7 @@ def one_thread():
 def build(name, shape):
     channels = shape[-1] // 3 if name == "two_path_resnet" else shape[-1]
     model = keras_audio.create_model(name, 7, input="features", channels=channels)
-    alike.draw_weights(model)
+    draw_weights(model)
     return model
 
 
@@ -84,7 +85,7 @@ def test_networks_that_do_not_fit_are_refused():
 def test_whole_models_of_pytorch_answer_as_ours(name, samples):
     keras.utils.set_random_seed(0)
     ours = keras_audio.create_model(name, 7)
-    alike.draw_weights(ours)
+    draw_weights(ours)
     shape = (2, samples, ours.input_shape[-1])
     x = np.random.default_rng(0).uniform(-0.5, 0.5, shape).astype("float32")
     module = torch_networks.torch_model(ours)
