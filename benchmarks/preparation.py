@@ -1,11 +1,11 @@
 """Clips a second from sound files to records, beside a loop with librosa.
 
-`data_prep.prepare`, with one process and with two, decodes, resamples to 8 kHz mono, hashes and
+`data_prep.prepare`, with one worker and with two, decodes, resamples to 8 kHz mono, hashes and
 writes the records, their index and what TFDS reads. The peer is the same loop in one process with
 librosa: `librosa.load(sr=8000)` of each file, its int16 samples written as TFRecords, and nothing
-else. Both have been called once before: librosa compiles, and TensorFlow takes seconds to import.
-`preparation.csv`, a row a measurement, and `preparation.md` are written, `preparation_toy_sounds`
-without real sounds.
+else; and decoding alone stands beside them. All have been called once before: librosa compiles, and
+TensorFlow takes seconds to import. `preparation.csv`, a row a measurement, and `preparation.md` are
+written, `preparation_toy_sounds` without real sounds.
 
 Examples:
   python benchmarks/preparation.py --source ESC-10-master
@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import soundfile
 from on_sounds import SOURCE, list_files, measure
 from options import new_parser, parsed
 from targets import Target
@@ -31,6 +32,7 @@ from keras_audio.audio import to_pcm16
 
 SAMPLE_RATE = 8000
 LIBROSA, ONE_JOB, TWO_JOBS = "librosa, one process", "preparation, 1 job", "preparation, 2 jobs"
+DECODING = "decoding alone, one process"
 JOBS = {ONE_JOB: 1, TWO_JOBS: 2}
 TIMES_LIBROSA = 1.8  # at least, with two jobs
 
@@ -45,7 +47,10 @@ def start(
 ) -> tuple[dict[str, Callable[[], float]], str]:
     """What measures, by name, each called once; and a text on the data."""
     files = list_files(dataset, source)
-    measures = {LIBROSA: functools.partial(librosa_loop, files, work / "librosa.tfrecord")}
+    measures = {
+        LIBROSA: functools.partial(librosa_loop, files, work / "librosa.tfrecord"),
+        DECODING: functools.partial(decode, files),
+    }
     for name, jobs in JOBS.items():
         measures[name] = functools.partial(prepare, dataset, source, work / f"{jobs}", jobs)
     for call in measures.values():
@@ -79,10 +84,17 @@ def librosa_loop(files: Sequence[str], path: pathlib.Path) -> int:
     return len(files)
 
 
+def decode(files: Sequence[str]) -> int:
+    """Decode sound files and forget them; their number."""
+    for file in files:
+        soundfile.read(file, dtype="float32")
+    return len(files)
+
+
 def compare(values: dict[str, list[float]]) -> tuple[list[Target], dict[str, list[float]]]:
     """What is asked of two jobs, and the ratios of which nothing is asked."""
     two = Target(f"{TWO_JOBS} / {LIBROSA}", over(values, TWO_JOBS, LIBROSA), at_least=TIMES_LIBROSA)
-    pairs = ((ONE_JOB, LIBROSA), (TWO_JOBS, ONE_JOB))
+    pairs = ((ONE_JOB, LIBROSA), (TWO_JOBS, ONE_JOB), (LIBROSA, DECODING))
     return [two], {f"{above} / {below}": over(values, above, below) for above, below in pairs}
 
 
