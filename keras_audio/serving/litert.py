@@ -192,7 +192,8 @@ def _takes_zeros(model: keras.Model, samples: int, channels: int) -> bool:
 
 
 def _convert(model: keras.Model, samples: int, half: bool) -> bytes:
-    serve = serving_function(model, samples).get_concrete_function()
+    # The converter folds batch norms itself.
+    serve = serving_function(model, samples, fold=False).get_concrete_function()
     module = tf.Module()
     module.serve = serve
     # What it reads: without, the converter falls back on a way that knows no names of outputs.

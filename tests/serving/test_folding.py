@@ -1,13 +1,16 @@
 """Batch norms folded into the convolutions before them: same answers, and only where they may."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 from keras_audio.models import create_model, model_info
 from keras_audio.serving.checks import with_embedding
-from keras_audio.serving.export import serving_function
+from keras_audio.serving.export import export_saved_model, serving_function
 from keras_audio.serving.folding import fold_batch_norms
 
 
@@ -115,6 +118,27 @@ def test_variances_near_zero_and_large_means_are_folded_to_rounding():
     expected = np.asarray(model(x))
     largest = np.abs(expected).max(axis=(0, 1))
     assert np.all(np.abs(np.asarray(fold_batch_norms(model)(x)) - expected) <= 2e-6 * largest)
+
+
+def around(offset):
+    """A model whose convolution answers around a number that the batch norm takes away again."""
+    waveform = keras.Input((None, 1))
+    away = keras.initializers.Constant(offset)
+    x = layers.Conv1D(8, 9, strides=4, bias_initializer=away)(waveform)
+    x = layers.BatchNormalization(moving_mean_initializer=away)(x)
+    x = layers.GlobalAveragePooling1D(name="embedding")(layers.ReLU()(x))
+    return keras.Model(waveform, layers.Dense(3, activation="softmax", name="predictions")(x))
+
+
+# Folded, the far number is never added: what its rounding takes away is no reason to refuse.
+@pytest.mark.parametrize(("offset", "folded"), [(1.0, True), (1e5, False)])
+def test_an_export_is_folded_where_that_leaves_the_answers_as_they_were(tmp_path, offset, folded):
+    facts = {"labels": ["a", "b", "c"], "sample_rate": 8000}
+    folder = export_saved_model(around(offset), tmp_path / "model", **facts)
+    assert json.loads((folder / "export.json").read_text())["batch_norms_folded"] is folded
+    variables = tf.train.list_variables(str(folder / "variables/variables"))
+    served = sum(name.startswith("served_variables/") for name, _ in variables)
+    assert served == (4 if folded else 8)
 
 
 def test_half_precision_stays():
