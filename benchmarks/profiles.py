@@ -2,9 +2,10 @@
 
 On one core: the log-mel layer up to each of its operations in turn, with one group of mel filters
 and with four, clip by clip and in a batch, compiled by XLA; and ways to take the power of a
-spectrum. On all cores: inference with batch norms folded and without, compiled by XLA, in bfloat16,
-with weights as constants; and the share of convolutions in the graphs of two large networks. What
-is compared takes turns, once a round; ratios are those of a round.
+spectrum. On all cores: inference with batch norms folded and without, with sounds padded apart and
+by the first convolution, compiled by XLA, in bfloat16, with weights as constants; and the share of
+convolutions in the graphs of two large networks. What is compared takes turns, once a round; ratios
+are those of a round.
 
 Examples:
   python benchmarks/profiles.py
@@ -36,11 +37,11 @@ CLASSES = 10
 SETTING = "progressive"
 LAYER, BARE, ONE_GROUP = "the layer", "bare transforms", "the layer, one group of filters"
 POWER = "power by real and imaginary parts"
-FOLDED, UNFOLDED, HALF = "as served", "batch norms not folded", "bfloat16, not folded"
+SERVED, UNFOLDED, HALF = "as served", "batch norms not folded", "bfloat16, not folded"
 # Name and clips at once; ERANN and two paths on ten seconds, the largest.
 NETWORKS = (
-    *((name, 1) for name in ("binaural_b", "binaural_d", "m5", "m34_res_rb4")),
-    *((name, 32) for name in ("binaural_b", "binaural_d", "m5", "m34_res_rb4")),
+    *((name, 1) for name in ("binaural_b", "binaural_d", "m3", "m5", "m34_res_rb4")),
+    *((name, 32) for name in ("binaural_b", "binaural_d", "m3", "m5", "m34_res_rb4")),
     ("spectrogram_res_rb4", 1),
     ("spectrogram_res_rb4", 32),
     ("erann_1_3", 1),
@@ -85,8 +86,8 @@ def compare(values: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
     beside |= {name: POWER for name in values if name.startswith("power by ") and name != POWER}
     for name in values:
         network, _, way = name.rpartition(": ")
-        if network and way != FOLDED:
-            beside[name] = f"{network}: {UNFOLDED if way == HALF else FOLDED}"
+        if network and way != SERVED:
+            beside[name] = f"{network}: {UNFOLDED if way == HALF else SERVED}"
     beside[LAYER] = BARE
     return {f"{name} / {other}": over(values, name, other) for name, other in beside.items()}
 
@@ -175,6 +176,7 @@ def start_network(name: str, size: int, seconds: float) -> None:
     from keras_audio.serving.checks import with_embedding
     from keras_audio.serving.export import serving_function
     from keras_audio.serving.folding import fold_batch_norms
+    from keras_audio.serving.padding import pad_sounds
 
     keras.utils.set_random_seed(0)
     model = create_model(name, CLASSES)
@@ -183,39 +185,50 @@ def start_network(name: str, size: int, seconds: float) -> None:
     shape = (size, round(seconds * info.sample_rate), info.channels)
     clips = tf.constant(np.random.default_rng(0).uniform(-1, 1, shape), tf.float32)
     folded = fold_batch_norms(with_embedding(model))
-    constants = [(variable, tf.constant(variable.numpy())) for variable in folded.variables]
+    optimized = pad_sounds(folded)
+    constants = [(variable, tf.constant(variable.numpy())) for variable in optimized.variables]
 
     def of_constants(x):
         with keras.StatelessScope(constants):
-            return folded(x, training=False)["probabilities"]
+            return optimized(x, training=False)["probabilities"]
 
     def graph(function: Callable, **options) -> Callable[[], object]:
         call = tf.function(function, autograph=False, **options)
         return lambda: call(clips).numpy()
 
+    def answers(model: keras.Model, **options) -> Callable[[], object]:
+        return graph(lambda x: model(x, training=False)["probabilities"], **options)
+
     serve = serving_function(model)
     ways = {
-        FOLDED: lambda: serve(clips)["probabilities"].numpy(),
-        UNFOLDED: graph(functools.partial(model, training=False)),
+        SERVED: lambda: serve(clips)["probabilities"].numpy(),
+        UNFOLDED: answers(pad_sounds(with_embedding(model))),
         "weights as constants": graph(of_constants),
     }
+    if optimized is not folded:
+        ways["padded by the first convolution"] = answers(folded)
     if info.feature_shape is None:
         # XLA has no Fourier transforms of any length, and front ends are in 32 bits.
-        compiled = functools.partial(folded, training=False)
-        ways["compiled by XLA"] = graph(lambda x: compiled(x)["probabilities"], jit_compile=True)
+        ways["compiled by XLA"] = answers(optimized, jit_compile=True)
         keras.config.set_dtype_policy("mixed_bfloat16")
         half = create_model(name, CLASSES)
         half.set_weights(model.get_weights())
-        ways[HALF] = graph(functools.partial(half, training=False))
+        ways[HALF] = answers(pad_sounds(with_embedding(half)))
     add({f"{name}, {size} at once: {way}": call for way, call in ways.items()}, size)
 
 
 def shares_of(name: str, seconds: float) -> dict[str, float]:
     """The kinds of operations that take most of the time of one clip, as served; their shares."""
+    import keras
     import tensorflow as tf
+    from weights import draw_weights
 
     from keras_audio.serving import export_saved_model
 
+    keras.utils.set_random_seed(0)
+    model = create_model(name, CLASSES)
+    # Networks of first weights make so much of rounding that their batch norms are not folded.
+    draw_weights(model)
     info, runs = model_info(name), 3
     shape = (1, round(seconds * info.sample_rate), info.channels)
     clip = np.random.default_rng(0).uniform(-1, 1, shape).astype("float32")
@@ -224,7 +237,7 @@ def shares_of(name: str, seconds: float) -> dict[str, float]:
     v1 = tf.compat.v1
     with tempfile.TemporaryDirectory() as work:
         export = export_saved_model(
-            create_model(name, CLASSES),
+            model,
             pathlib.Path(work) / "export",
             labels=labels,
             sample_rate=info.sample_rate,

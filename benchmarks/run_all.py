@@ -1,7 +1,7 @@
 """Run the benchmarks that targets are set for, one after the other, and say which are met.
 
 Each is a script of its own beside this one, and prints and writes what it measures. Nothing else
-should run meanwhile. All take three quarters of an hour on two cores.
+should run meanwhile. All take about fifty minutes on two cores.
 
 Examples:
   python benchmarks/run_all.py --source ESC-10-master

@@ -27,6 +27,7 @@ from keras_audio.serving.checks import (
     with_embedding,
 )
 from keras_audio.serving.folding import fold_batch_norms
+from keras_audio.serving.padding import pad_sounds
 
 # Largest difference allowed between the written file and the model: in probabilities, and in
 # embeddings as a part of the largest value, which float32 rounding grows with.
@@ -110,11 +111,11 @@ def export_saved_model(
         "versions": versions("keras", "numpy", "tensorflow"),
     }
     try:
-        _write_checked(model, path, metadata, batches, expected, fold=True)
+        _write_checked(model, path, metadata, batches, expected, optimized=True)
     except _OtherAnswers:
-        # Folding changes rounding, which some networks make much of: those of weights that nobody
-        # trained, for one. They are served as they are.
-        _write_checked(model, path, metadata, batches, expected, fold=False)
+        # What is optimized rounds otherwise, which some networks make much of: those of weights
+        # that nobody trained, for one. They are served as they are.
+        _write_checked(model, path, metadata, batches, expected, optimized=False)
     return path
 
 
@@ -122,22 +123,25 @@ class _OtherAnswers(ValueError):
     """The written file answers otherwise than the model."""
 
 
-def serving_function(model: keras.Model, samples: int | None = None, *, fold: bool = True) -> Any:
+def serving_function(
+    model: keras.Model, samples: int | None = None, *, optimized: bool = True
+) -> Any:
     """Make the `tf.function` of serving: one graph for every batch size and number of samples.
 
     Args:
         model: Functional model from a waveform to probabilities, with a layer named `embedding`.
         samples: Makes it a graph for one clip of that length, and no others.
-        fold: Make batch norms part of the convolutions before them, where there is one: these then
-            have the weights of now, whatever becomes of the model's.
+        optimized: Make batch norms part of the convolutions before them and pad sounds apart (see
+            `fold_batch_norms` and `pad_sounds`). These convolutions then have the weights of now,
+            whatever becomes of the model's.
 
     Returns:
         A `tf.function` from `waveform` float32 (batch, samples, channels) to a dictionary of
         `probabilities` (batch, classes) and `embedding` (batch, features), both float32.
     """
     outputs = with_embedding(model)
-    if fold:
-        outputs = fold_batch_norms(outputs)
+    if optimized:
+        outputs = pad_sounds(fold_batch_norms(outputs))
     shape = (None if samples is None else 1, samples, model.input_shape[-1])
     waveform = tf.TensorSpec(shape, tf.float32, name="waveform")
 
@@ -212,15 +216,17 @@ def _write_checked(
     metadata: dict[str, Any],
     batches: dict[str, np.ndarray],
     expected: dict[str, dict[str, np.ndarray]],
-    fold: bool,
+    optimized: bool,
 ) -> None:
     with replacing(path) as temporary:
-        _write(model, temporary, metadata, fold)
+        _write(model, temporary, metadata, optimized)
         figures = _compare(model, temporary, metadata, batches, expected)
-        write_json(temporary / "export.json", figures | {"batch_norms_folded": fold})
+        write_json(temporary / "export.json", figures | {"optimized": optimized})
 
 
-def _write(model: keras.Model, folder: pathlib.Path, metadata: dict[str, Any], fold: bool) -> None:
+def _write(
+    model: keras.Model, folder: pathlib.Path, metadata: dict[str, Any], optimized: bool
+) -> None:
     length = metadata["clip_samples"]
 
     @tf.function(input_signature=[], autograph=False)
@@ -233,7 +239,7 @@ def _write(model: keras.Model, folder: pathlib.Path, metadata: dict[str, Any], f
             "clip_samples": tf.constant(-1 if length is None else length, tf.int32),
         }
 
-    serve = serving_function(model, fold=fold).get_concrete_function()
+    serve = serving_function(model, optimized=optimized).get_concrete_function()
     module = tf.Module()
     module.serve = serve
     # The variables that serving reads, and no others: not an optimizer's, not a metric's.

@@ -192,8 +192,8 @@ def _takes_zeros(model: keras.Model, samples: int, channels: int) -> bool:
 
 
 def _convert(model: keras.Model, samples: int, half: bool) -> bytes:
-    # The converter folds batch norms itself.
-    serve = serving_function(model, samples, fold=False).get_concrete_function()
+    # The converter optimizes by itself.
+    serve = serving_function(model, samples, optimized=False).get_concrete_function()
     module = tf.Module()
     module.serve = serve
     # What it reads: without, the converter falls back on a way that knows no names of outputs.

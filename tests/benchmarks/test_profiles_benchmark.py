@@ -22,7 +22,7 @@ def benchmark():
 
 def test_a_way_that_takes_longer_is_above_one(benchmark):
     served, unfolded, half = (
-        f"m5, 1 at once: {way}" for way in (benchmark.FOLDED, benchmark.UNFOLDED, benchmark.HALF)
+        f"m5, 1 at once: {way}" for way in (benchmark.SERVED, benchmark.UNFOLDED, benchmark.HALF)
     )
     values = {
         "squares": [9.0, 9.0],

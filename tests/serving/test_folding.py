@@ -135,7 +135,7 @@ def around(offset):
 def test_an_export_is_folded_where_that_leaves_the_answers_as_they_were(tmp_path, offset, folded):
     facts = {"labels": ["a", "b", "c"], "sample_rate": 8000}
     folder = export_saved_model(around(offset), tmp_path / "model", **facts)
-    assert json.loads((folder / "export.json").read_text())["batch_norms_folded"] is folded
+    assert json.loads((folder / "export.json").read_text())["optimized"] is folded
     variables = tf.train.list_variables(str(folder / "variables/variables"))
     served = sum(name.startswith("served_variables/") for name, _ in variables)
     assert served == (4 if folded else 8)
