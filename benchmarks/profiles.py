@@ -1,11 +1,11 @@
 """What parts take, and what was tried: the numbers behind docs/performance.md.
 
-On one core: the log-mel layer up to each of its operations in turn, with one group of mel filters
-and with four, clip by clip and in a batch, compiled by XLA; and ways to take the power of a
-spectrum. On all cores: inference with batch norms folded and without, with sounds padded apart and
-by the first convolution, compiled by XLA, in bfloat16, with weights as constants; and the share of
-convolutions in the graphs of two large networks. What is compared takes turns, once a round; ratios
-are those of a round.
+On one core: log-mels up to each of their operations in turn, with one group of mel filters and with
+four, compiled by XLA; and ways to take the power of a spectrum. On one core and on all: log-mels of
+batches at once and clip by clip, by the length of the clips. On all cores: inference with batch
+norms folded and without, with sounds padded apart and by the first convolution, compiled by XLA, in
+bfloat16, with weights as constants; and the share of convolutions in the graphs of two large
+networks. What is compared takes turns, once a round; ratios are those of a round.
 
 Examples:
   python benchmarks/profiles.py
@@ -36,6 +36,7 @@ from keras_audio.models import create_model, model_info
 CLASSES = 10
 SETTING = "progressive"
 LAYER, BARE, ONE_GROUP = "the layer", "bare transforms", "the layer, one group of filters"
+AT_ONCE, ONE_BY_ONE = "clips at once", "clips one by one"
 POWER = "power by real and imaginary parts"
 SERVED, UNFOLDED, HALF = "as served", "batch norms not folded", "bfloat16, not folded"
 # Name and clips at once; ERANN and two paths on ten seconds, the largest.
@@ -48,6 +49,8 @@ NETWORKS = (
     ("two_path_resnet", 1),
 )
 GRAPHS = ("erann_1_3", "two_path_resnet")
+LENGTHS = (1.0, 5.0, 10.0)  # seconds, of the log-mels of these settings
+BY_LENGTH = ("erann", "two_path", "two_path_float32", "progressive")
 
 
 def main() -> int:
@@ -58,6 +61,12 @@ def main() -> int:
         with cores(1):
             parts, _ = apart(stack, start_parts, options.batch_size, options.seconds)
         values |= in_turn(parts, options.repeats)
+    for threads in sorted({1, len(os.sched_getaffinity(0))}):
+        with contextlib.ExitStack() as stack:
+            with cores(threads):
+                arguments = (options.settings, options.lengths, options.batch_size, threads)
+                lengths, _ = apart(stack, start_lengths, *arguments)
+            values |= in_turn(lengths, options.repeats)
     for name, size in options.networks:
         with contextlib.ExitStack() as stack:
             ways, _ = apart(stack, start_network, name, size, options.seconds)
@@ -69,10 +78,10 @@ def main() -> int:
             shares |= {f"{name}, {kind}": [share] for kind, share in found.items()}
     about = (
         f"Medians of {options.repeats} rounds. Log-mels: batches of {options.batch_size} clips of "
-        f"{options.seconds:g} s of noise, the setting {SETTING}, one core; every line up to the "
-        "layer has the operations of those above it. Networks: the graph that an export holds, "
-        f"clips of {options.seconds:g} s, all cores. Shares of the operations' time in that graph "
-        "of one clip, as TensorFlow traces them."
+        f"{options.seconds:g} s of noise, the setting {SETTING}, one core; every line up to "
+        "decibels has the operations of those above it, of all clips at once. Networks: the graph "
+        f"that an export holds, clips of {options.seconds:g} s, all cores. Shares of the "
+        "operations' time in that graph of one clip, as TensorFlow traces them."
     )
     groups = {"ms a clip": values, "ratio": compare(values), "share of the time": shares}
     title = "What parts take, and what was tried"
@@ -86,8 +95,9 @@ def compare(values: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
     beside |= {name: POWER for name in values if name.startswith("power by ") and name != POWER}
     for name in values:
         network, _, way = name.rpartition(": ")
-        if network and way != SERVED:
-            beside[name] = f"{network}: {UNFOLDED if way == HALF else SERVED}"
+        if network and way not in (SERVED, ONE_BY_ONE):
+            other = {HALF: UNFOLDED, AT_ONCE: ONE_BY_ONE}.get(way, SERVED)
+            beside[name] = f"{network}: {other}"
     beside[LAYER] = BARE
     return {f"{name} / {other}": over(values, name, other) for name, other in beside.items()}
 
@@ -113,7 +123,7 @@ def add(measured: Mapping[str, Callable[[], object]], clips: int) -> None:
 
 
 def start_parts(batch_size: int, seconds: float) -> None:
-    """Make the log-mel layer ready up to each operation, and the ways that it could have."""
+    """Make log-mels ready up to each operation, and the ways that the layer could have."""
     import tensorflow as tf
     from keras import ops
 
@@ -133,7 +143,7 @@ def start_parts(batch_size: int, seconds: float) -> None:
             [ops.matmul(x[..., bins], weights) for bins, weights in layer._bands], axis=-1
         ),
         "channels in place": lambda x: ops.transpose(x, (0, 3, 2, 1)),
-        LAYER: layer._scaled,
+        "decibels": layer._scaled,
     }
 
     def graph(functions: Iterable[Callable], inputs, **options) -> Callable[[], object]:
@@ -151,9 +161,11 @@ def start_parts(batch_size: int, seconds: float) -> None:
         name: graph((step for _, step in steps[: number + 1]), waveforms)
         for number, (name, _) in enumerate(steps)
     }
-    np.testing.assert_allclose(calls[LAYER](), layer(waveforms), atol=1e-3)
+    calls[LAYER] = graph([layer], waveforms)
+    np.testing.assert_allclose(calls["decibels"](), calls[LAYER](), atol=1e-3)
     calls[BARE] = bare_transforms(layer, waveforms, threads=1)
-    calls[f"{LAYER}, compiled by XLA"] = graph([layer], waveforms, jit_compile=True)
+    together = layer._spectrograms
+    calls[f"{LAYER}, all clips in XLA"] = graph([together], waveforms, jit_compile=True)
     groups, log_mel_spectrogram.MEL_BANDS = log_mel_spectrogram.MEL_BANDS, 1
     calls[ONE_GROUP] = graph([LogMelSpectrogram(**SETTINGS[SETTING])], waveforms)
     log_mel_spectrogram.MEL_BANDS = groups
@@ -164,7 +176,34 @@ def start_parts(batch_size: int, seconds: float) -> None:
     calls["power by squares of bits, not added"] = graph((bits, ops.square), spectrum)
     calls["power by tf.abs"] = graph((tf.abs, ops.square), spectrum)
     add(calls, batch_size)
-    add({f"{LAYER}, clips one by one": graph([layer], waveforms[:1])}, 1)
+
+
+def start_lengths(
+    settings: Sequence[str], lengths: Sequence[float], batch_size: int, threads: int
+) -> None:
+    """Make log-mels of clips of each length ready, at once and one by one."""
+    import tensorflow as tf
+
+    from keras_audio.layers import LogMelSpectrogram, log_mel_spectrogram
+
+    rng, usual = np.random.default_rng(0), log_mel_spectrogram.LARGE_CLIP
+    for setting in settings:
+        layer = LogMelSpectrogram(**SETTINGS[setting])
+        for seconds in lengths:
+            shape = (batch_size, round(seconds * layer.sample_rate), 1)
+            waveforms = tf.constant(rng.uniform(-1, 1, shape), tf.float32)
+            on = f"{setting}, {seconds:g} s, {threads} core{'s' if threads > 1 else ''}"
+            log_mel_spectrogram.LARGE_CLIP = 0
+            one_by_one = tf.function(lambda x, layer=layer: layer(x), autograph=False)
+            ways = {
+                AT_ONCE: tf.function(layer._spectrograms, autograph=False),
+                ONE_BY_ONE: one_by_one.get_concrete_function(waveforms),
+            }
+            log_mel_spectrogram.LARGE_CLIP = usual
+            calls = {
+                f"{on}: {way}": functools.partial(call, waveforms) for way, call in ways.items()
+            }
+            add(calls, batch_size)
 
 
 def start_network(name: str, size: int, seconds: float) -> None:
@@ -273,9 +312,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = new_parser(__doc__, name="profiles", repeats=7, quick=quick)
     parser.add_argument("--batch-size", type=int, default=32, help="of log-mels; default 32")
     parser.add_argument("--seconds", type=float, default=10.0, help="of a clip; default 10")
-    parser.set_defaults(networks=NETWORKS, graphs=GRAPHS)
+    parser.set_defaults(networks=NETWORKS, graphs=GRAPHS, settings=BY_LENGTH, lengths=LENGTHS)
     small = {"batch_size": 2, "seconds": 1.0, "repeats": 2}
     small |= {"networks": (("binaural_a", 2),), "graphs": ("erann_3_1",)}
+    small |= {"settings": BY_LENGTH[:1], "lengths": LENGTHS[:1]}
     return parsed(parser, arguments, small, ["batch_size", "seconds"])
 
 

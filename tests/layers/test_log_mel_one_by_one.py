@@ -22,7 +22,9 @@ def graph_of(layer, *shape):
 
 
 def loops(function) -> int:
-    return sum(node.op in ("While", "StatelessWhile") for node in function.graph.as_graph_def().node)
+    return sum(
+        node.op in ("While", "StatelessWhile") for node in function.graph.as_graph_def().node
+    )
 
 
 @pytest.mark.parametrize("batch", [None, 3])
