@@ -218,9 +218,17 @@ def stop_when_begun(found, *numbers):
     threading.Thread(target=send, daemon=True).start()
 
 
+@pytest.fixture
+def hearing_hangups():
+    """A grid heeds SIGHUP but under `nohup`, where these tests may run too."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize(("number", "got"), [("SIGINT", 2), ("SIGTERM", 15), ("SIGHUP", 15)])
 def test_a_signal_is_passed_on_and_the_same_command_goes_on(
-    pretended, tmp_path, capsys, number, got
+    pretended, tmp_path, capsys, number, got, hearing_hangups
 ):
     found = cells_of(tmp_path, [1, 2, 3, 4])
     for cell in found[:2]:

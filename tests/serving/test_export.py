@@ -90,7 +90,8 @@ def test_the_graph_of_serving_holds_no_optimizer(tmp_path):
     model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
     model.fit(np.zeros((2, CLIP, 1), "float32"), np.eye(3)[:2], verbose=0)
     metadata = {"labels": LABELS, "sample_rate": RATE, "channels": 1, "clip_samples": CLIP}
-    export._write(model, tmp_path / "model", metadata | {"resampling": "soxr"})
+    facts = metadata | {"resampling": "soxr"}
+    export._write(model, tmp_path / "model", facts, optimized=True)
     variables = tf.train.list_variables(str(tmp_path / "model/variables/variables"))
     names = [name for name, _ in variables]
     stored = [name for name in names if name.startswith("served_variables/")]
@@ -131,7 +132,7 @@ def test_a_file_that_does_not_load_is_refused_and_the_earlier_one_stays(
     path.mkdir()
     (path / "saved_model.pb").write_bytes(b"earlier")
 
-    def write_half(model, folder, metadata):
+    def write_half(model, folder, metadata, optimized):
         folder.mkdir()
         (folder / "saved_model.pb").write_bytes((exported / "saved_model.pb").read_bytes()[:1000])
 
