@@ -19,12 +19,15 @@ def export(network: str, folder: pathlib.Path, seconds: float = 5.0) -> pathlib.
         seconds: Of the windows of longer sounds.
     """
     import keras
+    from weights import draw_weights
 
     from keras_audio.models import create_model, model_info
     from keras_audio.serving import export_saved_model
 
     keras.utils.set_random_seed(0)
     model, rate = create_model(network, CLASSES), model_info(network).sample_rate
+    # Networks of first weights may make too much of rounding for the graph of a trained one.
+    draw_weights(model)
     labels = [f"class {number}" for number in range(CLASSES)]
     samples = round(seconds * rate)
     return export_saved_model(

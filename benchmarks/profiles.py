@@ -266,7 +266,7 @@ def shares_of(name: str, seconds: float) -> dict[str, float]:
 
     keras.utils.set_random_seed(0)
     model = create_model(name, CLASSES)
-    # Networks of first weights make so much of rounding that their batch norms are not folded.
+    # Networks of first weights may make too much of rounding for the graph of a trained one.
     draw_weights(model)
     info, runs = model_info(name), 3
     shape = (1, round(seconds * info.sample_rate), info.channels)

@@ -9,8 +9,8 @@ from keras_audio.layers.checks import at_least, one_of
 # A filter weighs few bins. Multiplied in groups of neighbours, a power spectrum meets a quarter of
 # the weights, nearly all others being zero; more groups gain no more (docs/performance.md).
 MEL_BANDS = 4
-# Bytes of a clip's frames from which on the clips of a batch are taken one after the other on CPU:
-# what a clip needs then stays in a cache (docs/performance.md). Shorter ones gain by being many.
+# Bytes of a clip's frames from which on a batch is a loop over its clips on CPU: what a clip needs
+# then stays in a cache. Shorter ones gain by being many. Of two cores; see docs/performance.md.
 LARGE_CLIP = 1 << 21
 
 
@@ -28,7 +28,7 @@ class LogMelSpectrogram(keras.layers.Layer):
     | Colangelo 2021, 3 | 22050 Hz, 1024/256, 64, 96 or 128 mels, dB, `top_db=80` |
 
     It computes in float32 or better under every dtype policy: half precision is off by tens of dB.
-    On CPU TensorFlow takes long clips one by one, which changes no number but by rounding.
+    On CPU TensorFlow loops over long clips of known length, which changes numbers by rounding.
 
     Args:
         sample_rate: Of the waveforms, in Hz.
@@ -196,7 +196,8 @@ class LogMelSpectrogram(keras.layers.Layer):
         _, samples, channels = ops.shape(inputs)
         if isinstance(samples, int):
             self._check_length(samples)
-            if inputs.shape[0] != 1 and self._is_large(samples * channels) and _on_cpu():
+            many = inputs.shape[0] not in (0, 1)
+            if many and self._is_large(samples, channels) and _on_cpu():
                 return ops.map(lambda clip: self._spectrograms(clip[None])[0], inputs)
         return self._spectrograms(inputs)
 
@@ -241,8 +242,10 @@ class LogMelSpectrogram(keras.layers.Layer):
         loudest = ops.max(decibels, axis=(1, 2, 3), keepdims=True)
         return ops.maximum(decibels, loudest - self.top_db)
 
-    def _is_large(self, samples: int) -> bool:
-        floats = samples * self.n_fft / self.hop_length
+    def _is_large(self, samples: int, channels) -> bool:
+        if not isinstance(channels, int):
+            return False
+        floats = samples * channels * self.n_fft / self.hop_length
         return floats * np.dtype(self.fft_dtype).itemsize >= LARGE_CLIP
 
     def _check_length(self, samples: int) -> None:
@@ -288,6 +291,6 @@ class LogMelSpectrogram(keras.layers.Layer):
 
 def _on_cpu() -> bool:
     """Whether TensorFlow computes, and on nothing faster."""
-    if keras.backend.backend() != "tensorflow":
+    if keras.config.backend() != "tensorflow":
         return False
     return all(device.startswith("cpu") for device in keras.distribution.list_devices())

@@ -192,7 +192,7 @@ def _takes_zeros(model: keras.Model, samples: int, channels: int) -> bool:
 
 
 def _convert(model: keras.Model, samples: int, half: bool) -> bytes:
-    # The converter optimizes by itself.
+    # The converter folds batch norms itself.
     serve = serving_function(model, samples, optimized=False).get_concrete_function()
     module = tf.Module()
     module.serve = serve

@@ -1,25 +1,25 @@
 """Sounds padded before the convolution that hears them, for models that only answer."""
 
 import keras
-import tensorflow as tf
-from keras import layers
+from keras import layers, ops
 
 _MOST_CHANNELS = 2
 
 
 def pad_sounds(model: keras.Model) -> keras.Model:
-    """Give a model that answers alike, whose first convolution is handed zeros at both ends.
+    """Give a model that answers alike, with zeros put around sounds before they are convolved.
 
-    For a single sound, of one channel or two, TensorFlow's CPU kernel takes several times as long
-    where it pads by itself ("same"); from two sounds on it does not. docs/performance.md has the
-    ratios. Numbers differ by rounding.
+    TensorFlow's CPU kernel is slow with a single sound, of one channel or two, where it pads by
+    itself ("same"): M3 takes twice as long in all. With batches it is not (docs/performance.md).
+    Numbers differ by rounding.
 
     Args:
-        model: Functional model. It is left as it is; the new one has its layers, but for the
-            convolution, which has weights of its own, those of now.
+        model: Functional model. It is left as it is; the new one has its layers, but for
+            convolutions of one channel or two that pad: these have weights of their own, those of
+            now.
 
     Returns:
-        The new model; `model` itself if nothing in it hears a sound and pads.
+        The new model; `model` itself if there are none.
 
     Example:
         >>> waveform = keras.Input((None, 1))
@@ -28,22 +28,22 @@ def pad_sounds(model: keras.Model) -> keras.Model:
         >>> padded.layers[-1].padding, padded.count_params()
         ('valid', 40)
     """
-    hearing = {layer.name for layer in model.layers if _hears(layer)}
-    if not hearing:
+    zeros = {layer.name: _SamePadding(layer) for layer in model.layers if _hears(layer)}
+    if not zeros:
         return model
 
     def clone(layer: layers.Layer) -> layers.Layer:
-        if layer.name in hearing:
+        if layer.name in zeros:
             return type(layer).from_config(layer.get_config() | {"padding": "valid"})
         return layer
 
     def call(layer: layers.Layer, *args, **kwargs):
-        if layer.name in hearing:
-            return layer(_SamePadding(*layer.kernel_size, *layer.strides)(args[0]))
+        if layer.name in zeros:
+            return layer(zeros[layer.name](*args, **kwargs))
         return layer(*args, **kwargs)
 
     clones = keras.models.clone_model(model, clone_function=clone, call_function=call)
-    for name in hearing:
+    for name in zeros:
         clones.get_layer(name).set_weights(model.get_layer(name).get_weights())
     return clones
 
@@ -55,6 +55,7 @@ def _hears(layer: layers.Layer) -> bool:
         and layer.padding == "same"
         and layer.data_format == "channels_last"
         and layer.dilation_rate == (1,)
+        and layer.groups == 1
         and layer.kernel_size >= layer.strides
         and layer.kernel.shape[1] <= _MOST_CHANNELS
     )
@@ -63,11 +64,12 @@ def _hears(layer: layers.Layer) -> bool:
 class _SamePadding(layers.Layer):
     """Adds the zeros that a convolution of "same" padding adds."""
 
-    def __init__(self, kernel_size: int, stride: int):
-        super().__init__()
-        self._kernel_size, self._stride = kernel_size, stride
+    def __init__(self, conv: layers.Conv1D):
+        # Not of the policy of now, which may be coarser than the convolution's.
+        super().__init__(name=f"{conv.name}_padding", dtype=conv.dtype_policy)
+        (self._kernel_size,), (self._stride,) = conv.kernel_size, conv.strides
 
     def call(self, inputs):
         # So many that the last step begins within the sound.
-        zeros = self._kernel_size - 1 - (tf.shape(inputs)[1] - 1) % self._stride
-        return tf.pad(inputs, [[0, 0], [zeros // 2, zeros - zeros // 2], [0, 0]])
+        zeros = self._kernel_size - 1 - (ops.shape(inputs)[1] - 1) % self._stride
+        return ops.pad(inputs, [[0, 0], [zeros // 2, zeros - zeros // 2], [0, 0]])

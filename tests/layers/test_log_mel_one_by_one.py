@@ -45,7 +45,8 @@ def test_answers_are_those_of_each_clip_alone(batch, channels, settings):
 
 
 @pytest.mark.parametrize(
-    "shape", [(3, SHORT, 1), (1, LONG, 1), (3, None, 1), (None, SHORT, 1), (1, None, 1)]
+    "shape",
+    [(3, SHORT, 1), (1, LONG, 1), (3, None, 1), (None, SHORT, 1), (1, None, 1), (3, LONG, None)],
 )
 def test_short_clips_one_alone_and_unknown_lengths_are_taken_together(shape):
     assert loops(graph_of(LogMelSpectrogram(**PROGRESSIVE), *shape)) == 0

@@ -76,6 +76,7 @@ def test_signatures_assets_and_figures(exported):
     assert stored["clip_samples"] == CLIP and stored["channels"] == 1
     assert metadata["resampling"].numpy() == b"soxr" and stored["resampling"] == "soxr"
     figures = json.loads((exported / "export.json").read_text())
+    assert figures["optimized"] is True
     assert 0 <= figures["max_abs_difference"]["probabilities"] <= 1e-5
     assert figures["tolerance"] == 1e-5
     assert figures["versions"]["tensorflow"] == tf.__version__
@@ -141,6 +142,19 @@ def test_a_file_that_does_not_load_is_refused_and_the_earlier_one_stays(
         export_saved_model(model, path, labels=LABELS, sample_rate=RATE, overwrite=True)
     assert [file.name for file in tmp_path.iterdir()] == ["model"]
     assert (path / "saved_model.pb").read_bytes() == b"earlier"
+
+
+@pytest.mark.parametrize("scale", [1.5, np.nan])
+def test_other_answers_than_rounding_explains_are_refused(model, tmp_path, monkeypatch, scale):
+    def wrong(model):
+        other = keras.models.clone_model(model)
+        other.set_weights([weight * scale for weight in model.get_weights()])
+        return other
+
+    monkeypatch.setattr(export, "fold_batch_norms", wrong)
+    with pytest.raises(ValueError, match="Expected the export of .* to answer like the model"):
+        export_saved_model(model, tmp_path / "model", labels=LABELS, sample_rate=RATE)
+    assert not list(tmp_path.iterdir())
 
 
 def test_half_precision_answers_float32_and_probe_is_checked(tmp_path, random):

@@ -16,6 +16,7 @@ from keras_audio.cli import main
 from keras_audio.data import make_split, open_records
 from keras_audio.files import write_json
 from keras_audio.layers import LogMelSpectrogram, PadOrCrop
+from keras_audio.models import create_model
 from keras_audio.recipes import ResidualBlocks
 from keras_audio.serving import litert, load_classifier
 from keras_audio.serving.litert import UnsupportedByLiteRT, export_litert
@@ -90,6 +91,19 @@ def arrays(opened, dtype):
     """The constants of a type, whatever their names."""
     details = [each for each in opened.get_tensor_details() if each["dtype"] == dtype]
     return [opened.get_tensor(each["index"]) for each in details]
+
+
+def test_batch_norms_are_part_of_convolutions():
+    model = create_model("m5", 3)
+    rng = np.random.default_rng(0)
+    for weight in model.weights:
+        if len(weight.shape) == 1:
+            weight.assign(rng.uniform(0.5, 1.5, weight.shape))
+    with warnings.catch_warnings(action="ignore"):  # that it will be replaced
+        opened = tf.lite.Interpreter(model_content=litert._convert(model, 8000, half=False))
+    opened.allocate_tensors()
+    assert "CONV_2D" in operations(opened)
+    assert not operations(opened) & {"MUL", "ADD", "SUB", "RSQRT"}
 
 
 def test_the_file_takes_a_clip_and_answers_like_the_model(exported, model, random):

@@ -13,7 +13,8 @@ from keras_audio.serving.padding import pad_sounds
 def hearing(channels=1, **settings):
     """A model whose convolution hears a sound."""
     waveform = keras.Input((None, channels))
-    x = layers.Conv1D(3, **{"kernel_size": 9, "strides": 4, "padding": "same"} | settings)(waveform)
+    usual = {"filters": 3, "kernel_size": 9, "strides": 4, "padding": "same"}
+    x = layers.Conv1D(**usual | settings)(waveform)
     model = keras.Model(waveform, layers.ReLU()(x))
     rng = np.random.default_rng(2)
     model.set_weights([rng.normal(size=weight.shape) for weight in model.get_weights()])
@@ -52,6 +53,7 @@ class Own(layers.Conv1D):
         (1, {"padding": "causal"}),
         (1, {"strides": 1, "dilation_rate": 2}),
         (1, {"kernel_size": 2, "strides": 3}),
+        (2, {"groups": 2, "filters": 4}),
     ],
 )
 def test_what_pads_otherwise_or_hears_no_sound_is_left(channels, settings):
@@ -72,6 +74,23 @@ def test_a_convolution_that_is_called_twice_pads_both_times():
     model = keras.Model([first, second], both)
     x = [sounds(1, 17), sounds(1, 30)]
     np.testing.assert_allclose(pad_sounds(model)(x), model(x), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_sounds_are_not_rounded_to_the_policy_of_the_moment(dtype):
+    model, x = hearing(dtype=dtype), sounds(1, 30)
+    expected = np.asarray(model(x))
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        padded = pad_sounds(model)
+        found = np.asarray(padded(x))
+    finally:
+        keras.config.set_dtype_policy(before)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+    assert [layer.name for layer in padded.layers if "padding" in layer.name] == [
+        f"{model.layers[1].name}_padding"
+    ]
 
 
 @pytest.mark.parametrize("name", ["m3", "m34_res_rb4"])
