@@ -159,7 +159,7 @@ class Generated:
     """
 
     name, path = "generated", "nowhere"
-    labels, folds = ("one", "other"), (1, 2)
+    labels, folds, held_out_folds = ("one", "other"), (1, 2), (1, 2)
     sample_rate, channels = GENERATED_RATE, 1
 
     def __init__(self, count: int) -> None:
